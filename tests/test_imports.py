@@ -1,0 +1,86 @@
+"""Imports point one way: the direction rule, held against the source."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "keras_pibnas"
+BASE = {"genotypes", "skeleton", "layers", "data", "optimizers"}
+MIDDLE = {"search": {"spaces", "layers", "genotypes", "skeleton", "optimizers"},
+          "network": {"spaces", "layers", "genotypes", "skeleton"}}
+TOP = ("analysis", "callbacks", "interop")
+# Part of the package -> parts that it may import besides itself.
+ALLOWED = {**{part: set() for part in BASE},
+           "spaces": {"layers", "genotypes"},  # genotypes: its vocabulary learns the registered op names
+           **MIDDLE,
+           **{part: BASE | set(MIDDLE) | {"spaces"} for part in TOP}}
+SOURCES = sorted(ROOT.glob(f"{PACKAGE}/**/*.py"))
+
+
+def imported(source, module):
+    """Absolute dotted names that a module's source imports, inside functions too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parent = module[:len(module) - node.level + 1] if node.level else []
+            base = [*parent, *([node.module] if node.module else [])]
+            yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def dotted(path):
+    """('keras_pibnas', 'search', 'cell') of a file; a package's own name ends in '__init__'."""
+    return path.relative_to(ROOT).with_suffix("").parts
+
+
+def violations(source, module):
+    """What a module of ours imports against the rule."""
+    own = module[1]
+    for name in imported(source, list(module[:-1])):
+        top, _, rest = name.partition(".")
+        part = rest.partition(".")[0]
+        if top == "apps" or (top == PACKAGE and own != "__init__" and part != own and part not in ALLOWED[own]):
+            yield name
+
+
+def test_every_part_of_the_package_has_a_rule():
+    assert {dotted(path)[1] for path in SOURCES} <= {"__init__", *ALLOWED}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: "/".join(dotted(path)))
+def test_imports_point_one_way(path):
+    assert not list(violations(path.read_text(encoding="utf-8"), dotted(path)))
+
+
+@pytest.mark.parametrize("name", ["genotypes", "skeleton"])
+def test_genotypes_and_skeleton_need_only_the_standard_library(name):
+    module = (PACKAGE, name)
+    used = {name.partition(".")[0] for name in imported((ROOT / PACKAGE / f"{name}.py").read_text(), list(module[:-1]))}
+    assert used <= set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("source, module", [
+    ("from apps import search", (PACKAGE, "search", "cell")),
+    ("import keras_pibnas.spaces", (PACKAGE, "layers", "pib")),
+    ("from keras_pibnas import network", (PACKAGE, "search", "cell")),
+    ("import keras_pibnas as kp", (PACKAGE, "callbacks", "files")),
+    ("from ..search import cell", (PACKAGE, "network", "__init__")),
+    ("from .. import search", (PACKAGE, "network", "build")),
+    ("def f():\n    from keras_pibnas.analysis import plots", (PACKAGE, "callbacks", "record")),
+])
+def test_the_rule_sees_a_violation(source, module):
+    assert list(violations(source, module))
+
+
+@pytest.mark.parametrize("source, module", [
+    ("from ..layers import PIBConv", (PACKAGE, "spaces", "registry")),
+    ("from . import cell", (PACKAGE, "search", "supernet")),
+    ("from .cell import Cell", (PACKAGE, "search", "__init__")),
+    ("from keras_pibnas.search import Supernet\nfrom .genotypes import Genotype", (PACKAGE, "__init__")),
+    ("import keras\nfrom tensorflow import data", (PACKAGE, "layers", "pib")),
+])
+def test_the_rule_lets_the_rest_pass(source, module):
+    assert not list(violations(source, module))
