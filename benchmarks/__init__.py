@@ -1,0 +1,1 @@
+"""Commands that measure speed and memory, and the peer they are measured against."""
