@@ -1,8 +1,8 @@
 """Genotypes: what a search finds, and the published ones.
 
-A cell has two input states, 0 and 1 (the outputs of the two cells before it); its nodes are states 2, 3, ... A node
-adds two operations, each on an earlier state, so a genotype lists two (op name, source state) pairs a node. The
-cell's output concatenates some of its states. Reference: DARTS (arXiv:1806.09055), section 2.
+A cell has two input states, 0 and 1 (the outputs of the two cells before it); its nodes are states 2, 3, ...
+A node adds two operations, each on an earlier state, so a genotype lists two (op name, source state) pairs a
+node. The cell's output concatenates some of its states. Reference: DARTS (arXiv:1806.09055), section 2.
 
 Op names are kept as they were printed; `keras_pibnas.spaces` knows the aliases.
 """
@@ -18,7 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from random import Random
 
-# Op names that `parse`, `from_json` and `load` accept; `keras_pibnas.spaces` fills it. Empty: every name is taken.
+# Op names that `parse`, `from_json` and `load` accept; filled by `keras_pibnas.spaces`. Empty: all names.
 OPS = set()
 
 _CELLS = ("normal", "reduce")
@@ -32,12 +32,12 @@ class Genotype:
     """The two cells of an architecture.
 
     Args:
-        normal, reduce: tuples (or lists) of (op name, source state) pairs, two a node. Node i is state i + 2 and may
-            read states 0 to i + 1. Both cells have the same number of nodes.
-        normal_concat, reduce_concat: the states that the cell's output concatenates. In a reduction cell the inputs
-            have twice the side of the nodes, so `reduce_concat` holds nodes only.
-        meanings: (printed name, op name) pairs of a genotype whose printed names mean something else today; see
-            `resolved`. Not compared.
+        normal, reduce: tuples (or lists) of (op name, source state) pairs, two a node. Node i is state i + 2
+            and may read states 0 to i + 1. Both cells have the same number of nodes.
+        normal_concat, reduce_concat: the states that the cell's output concatenates. In a reduction cell the
+            inputs have twice the side of the nodes, so `reduce_concat` holds nodes only.
+        meanings: (printed name, op name) pairs of a genotype whose printed names mean something else here;
+            see `resolved`. Not compared.
 
     Raises:
         ValueError: names the cell, the index and the pair that is wrong, and why.
@@ -67,16 +67,17 @@ class Genotype:
     def resolved(self):
         """The same genotype with every printed name replaced by what it stands for (see `meanings`)."""
         meaning = dict(self.meanings)
-        cells = {cell: tuple((meaning.get(op, op), source) for op, source in getattr(self, cell)) for cell in _CELLS}
-        return replace(self, **cells, meanings=())
+        normal, reduce = (tuple((meaning.get(op, op), source) for op, source in pairs)
+                          for pairs in (self.normal, self.reduce))
+        return replace(self, normal=normal, reduce=reduce, meanings=())
 
     def to_json(self):
-        """JSON text: {"normal": [[op, source], ...], "normal_concat": [...], "reduce": ..., "reduce_concat": ...}."""
+        """JSON text: {"normal": [[op, source], ...], "normal_concat": [...], "reduce": ..., ...}."""
         return json.dumps({key: getattr(self, key) for key in _KEYS if key != "meanings" or self.meanings})
 
     @classmethod
     def from_json(cls, text):
-        """Reads what `to_json` wrote; a concat that is missing means all nodes, an entry "source" is read over.
+        """Reads what `to_json` wrote; a missing concat means all nodes, an entry "source" is read over.
 
         Raises:
             ValueError: not JSON, no genotype, a wrong pair, or an op name that is not in `OPS`.
@@ -84,9 +85,11 @@ class Genotype:
         try:
             data = json.loads(text)
         except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"A genotype's JSON is not readable: {error}. Received: {_excerpt(text)}") from None
+            raise ValueError(f"The genotype's JSON is not readable: {error}. "
+                             f"Received: {_excerpt(text)}") from None
         if not isinstance(data, dict):
-            raise ValueError(f"A genotype in JSON is an object with normal and reduce. Received: {_excerpt(text)}")
+            raise ValueError("A genotype in JSON is an object with normal and reduce. "
+                             f"Received: {_excerpt(text)}")
         return _from_parts({key: value for key, value in data.items() if key != "source"}, text)
 
     def save(self, path):
@@ -112,9 +115,8 @@ class Genotype:
     def parse(cls, text):
         """Reads a genotype as it stands in papers and READMEs, or JSON.
 
-        "Genotype(normal=[('sep_conv_3x3', 1), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=...)",
-        with any text around it, with straight or curly quotes; a concat that is missing means all nodes. Nothing is
-        evaluated.
+        "Genotype(normal=[('sep_conv_3x3', 1), ...], normal_concat=range(2, 6), reduce=[...], ...)", with any
+        text around it, with straight or curly quotes; a missing concat means all nodes. Nothing is evaluated.
 
         Raises:
             ValueError: no genotype or several, a wrong pair, or an op name that is not in `OPS`.
@@ -155,9 +157,9 @@ def random(ops, nodes=4, seed=0):
         raise ValueError("A random genotype needs an op other than none and at least one node. "
                          f"Received: ops={ops}, nodes={nodes}")
     generator = Random(seed)
-    cells = [[(generator.choice(ops), source) for node in range(nodes) for source in generator.sample(range(node + 2), 2)]
-             for _ in _CELLS]
-    return Genotype(*cells, normal_concat=range(2, nodes + 2), reduce_concat=range(2, nodes + 2))
+    normal, reduce = ([(generator.choice(ops), source) for node in range(nodes)
+                       for source in generator.sample(range(node + 2), 2)] for _ in _CELLS)
+    return Genotype(normal, reduce, range(2, nodes + 2), range(2, nodes + 2))
 
 
 def _checked_pairs(cell, pairs):
@@ -165,7 +167,7 @@ def _checked_pairs(cell, pairs):
         raise ValueError(f"{cell} should be a list of (op, source) pairs. Received: {pairs!r}")
     pairs = tuple(_checked_pair(f"{cell}[{index}]", index // 2, pair) for index, pair in enumerate(pairs))
     if not pairs:
-        raise ValueError(f"{cell} needs two (op, source) pairs for each node, at least one node. Received: ()")
+        raise ValueError(f"{cell} needs at least one node, two (op, source) pairs. Received: ()")
     if len(pairs) % 2:
         raise ValueError(f"{cell} has an odd number of pairs, {len(pairs)}, but a node takes two: "
                          f"{cell}[{len(pairs) - 1}] = {pairs[-1]} has no partner")
@@ -180,7 +182,8 @@ def _checked_pair(where, node, pair):
         raise ValueError(f"{where} = {pair}: the op should be a name. Received: {op!r}")
     source = _state(source)
     if source is None or not 0 <= source <= node + 1:
-        raise ValueError(f"{where} = {pair}: node {node} can read states 0 to {node + 1}. Received: {pair[1]!r}")
+        raise ValueError(f"{where} = {pair}: node {node} can read states 0 to {node + 1}. "
+                         f"Received: {pair[1]!r}")
     return op, source
 
 
@@ -189,7 +192,7 @@ def _checked_concat(name, states, first, nodes):
         raise ValueError(f"{name} should list at least one state. Received: {states!r}")
     for state in states:
         if _state(state) is None or not first <= state <= nodes + 1:
-            raise ValueError(f"{name} = {states}: with {nodes} nodes the states to concatenate are {first} to "
+            raise ValueError(f"{name} = {states}: with nodes={nodes} it can hold states {first} to "
                              f"{nodes + 1}. Received: {state!r}")
     if len(set(states)) < len(states):
         raise ValueError(f"{name} should list a state once. Received: {states}")
@@ -213,7 +216,7 @@ def _checked_meanings(meanings):
 
 
 def _from_parts(parts, text):
-    """Genotype of what was read; a text that names something unknown is refused rather than half understood."""
+    """Genotype of what was read; text that names something unknown is refused, not half understood."""
     missing = [cell for cell in _CELLS if cell not in parts]
     if missing:
         raise ValueError(f"A genotype needs normal and reduce; missing: {', '.join(missing)}. "
@@ -232,7 +235,8 @@ def _known(genotype):
         pairs = zip(getattr(genotype, cell), getattr(genotype.resolved(), cell), strict=True)
         for index, (pair, (op, _)) in enumerate(pairs):
             if OPS and op not in OPS:
-                raise ValueError(f"{cell}[{index}] = {pair}: unknown op {op!r}. Known: {', '.join(sorted(OPS))}")
+                raise ValueError(f"{cell}[{index}] = {pair}: unknown op {op!r}. "
+                                 f"Known: {', '.join(sorted(OPS))}")
     return genotype
 
 
@@ -243,8 +247,8 @@ def _call(text):
     straight = text.replace("\\n", " ").translate(_STRAIGHT)
     starts = [match.start() for match in re.finditer(r"Genotype\s*\(", straight)]
     if len(starts) != 1:
-        raise ValueError(f"The text should hold one 'Genotype(normal=[...], ...)', or JSON; it holds {len(starts)}. "
-                         f"Received: {_excerpt(text)}")
+        raise ValueError(f"The text should be JSON or hold one 'Genotype(normal=[...], ...)'; it holds "
+                         f"{len(starts)}. Received: {_excerpt(text)}")
     depth = 0
     for end, character in enumerate(straight[starts[0]:], starts[0] + 1):
         depth += (character == "(") - (character == ")")
@@ -263,7 +267,8 @@ def _parts(call):
     except (ValueError, RecursionError, MemoryError):
         raise ValueError(f"The genotype's text is not readable. Received: {_excerpt(call)}") from None
     if tree.args or any(keyword.arg is None for keyword in tree.keywords):
-        raise ValueError(f"Every part of a printed genotype should be named: normal=[...]. Received: {_excerpt(call)}")
+        raise ValueError("Every part of a printed genotype should be named: normal=[...]. "
+                         f"Received: {_excerpt(call)}")
     return {keyword.arg: _value(keyword.arg, keyword.value) for keyword in tree.keywords}
 
 

@@ -22,7 +22,7 @@ PRINTED = {
         6),  reduce=[('sep_conv_3x3', 0), ('sep_conv_5x5', 1), ('avg_pool_3x3', 1), ('skip_connect', 2), 
         ('skip_connect', 2), ('skip_connect', 3), ('dil_conv_3x3', 3), ('skip_connect', 1)], reduce_concat=range(2, 
         6))'
-""",  # noqa: W291
+""",  # noqa: E501, W291
     "INVOLUTION_L10": """
         Genotype(normal=[(‘invo2d_3x3’, 1), (‘invo2d_3x3’, 0), (‘invo2d_3x3’, 2),
         (‘dil_invo2d_3x3’, 1), (‘skip_conn’, 0), (‘skip_conn’, 2), (‘skip_conn’, 2),
@@ -110,7 +110,7 @@ def test_parse_reads_what_the_readme_prints(name, any_name):
     ONE_NODE_TEXT[:-1] + ", normal_concat=[2], reduce_concat=range(2, 3))",
     ONE_NODE_TEXT[:-1] + ", normal_concat=(2,), reduce_concat=range(2, 3, 1),)",
     '{"normal": [["a", 0], ["b", 1]], "reduce": [["c", 1], ["d", 0]]}',
-    ' {"normal": [["a", 0], ["b", 1]], "reduce": [["c", 1], ["d", 0]], "reduce_concat": [2], "source": "me"}\n',
+    '"{"normal": [["a", 0], ["b", 1]], "reduce": [["c", 1], ["d", 0]], "reduce_concat": [2], "source": 1}"',
 ])
 def test_parse_reads_one_genotype_in_many_forms(text, vocabulary):
     assert Genotype.parse(text) == ONE_NODE
@@ -147,15 +147,15 @@ def test_parse_never_evaluates(tmp_path, any_name):
     (ONE_NODE_TEXT.replace("('b', 1)", "('b', 1.0)"), r"normal\[1\].*Received: 1.0"),
     (ONE_NODE_TEXT.replace("('b', 1)", "('b', True)"), r"normal\[1\].*Received: True"),
     (ONE_NODE_TEXT.replace("('b', 1)", "('sep_conv_9x9', 1)"),
-     r"normal\[1\] = \('sep_conv_9x9', 1\): unknown op 'sep_conv_9x9'. Known: a, b, c, d, none, skip_connect"),
+     r"normal\[1\] = \('sep_conv_9x9', 1\): unknown op 'sep_conv_9x9'. Known: a, b, c, d, none, skip_con"),
     (ONE_NODE_TEXT.replace("('d', 0)", "(7, 0)"), r"reduce\[1\] = \(7, 0\).*name.*Received: 7"),
-    (ONE_NODE_TEXT.replace(", ('b', 1)", ""), r"normal has an odd number of pairs, 1.*normal\[0\] = \('a', 0\)"),
+    (ONE_NODE_TEXT.replace(", ('b', 1)", ""), r"normal has an odd number of pairs, 1.*\[0\] = \('a', 0\)"),
     ("Genotype(normal=[('a', 0), ('b', 1)])", "missing: reduce"),
     ("Genotype()", "missing: normal, reduce"),
     ("Genotype([('a', 0), ('b', 1)], reduce=[])", "should be named"),
     ("Genotype(**cells)", "should be named"),
     (ONE_NODE_TEXT[:-1] + ", middle=[2])", "no middle.*Known: normal"),
-    (ONE_NODE_TEXT[:-1] + ", normal_concat=range(2, 6))", r"normal_concat.*2, 3, 4, 5.*0 to 2.*Received: 3"),
+    (ONE_NODE_TEXT[:-1] + ", normal_concat=range(2, 6))", r"normal_concat.*2, 3, 4, 5.*0 to 2. Received: 3"),
     (ONE_NODE_TEXT[:-1] + ", normal_concat=range(10**12))", "normal_concat is not readable"),
     (ONE_NODE_TEXT[:-1] + ", normal_concat=range(2, 1000000000000))", "should be a range of states"),
     (ONE_NODE_TEXT[:-1] + ", normal_concat=range())", "should be a range of states"),
@@ -183,7 +183,7 @@ def test_parse_wants_text(text):
     ('{"alphas": 1, "normal": []}', "missing: reduce"),
     ('{"normal": [["a", 0], ["b", 2]], "reduce": [["a", 0], ["b", 1]]}', r"normal\[1\] = \('b', 2\)"),
     ('{"normal": [["a", 0], ["zz", 1]], "reduce": [["a", 0], ["b", 1]]}', r"normal\[1\].*unknown op 'zz'"),
-    ('{"normal": [["a", 0], ["b", 1]], "reduce": [["a", 0], ["b", 1]], "normal_concta": [2]}', "no normal_concta"),
+    ('{"normal": [["a", 0], ["b", 1]], "reduce": [["a", 0], ["b", 1]], "concat": [2]}', "no concat"),
     ('{"normal": 3, "reduce": 4}', "normal should be a list"),
     (None, "not readable"),
 ])
@@ -238,13 +238,13 @@ def test_constructor_checks_no_names(vocabulary):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (([], []), "normal needs two"),
-    ((ONE_NODE.normal, []), "reduce needs two"),
+    (([], []), "normal needs at least one node"),
+    ((ONE_NODE.normal, []), "reduce needs at least one node"),
     ((ONE_NODE.normal * 2, ONE_NODE.reduce), "normal with 2, reduce with 1"),
-    ((ONE_NODE.normal, ONE_NODE.reduce), r"normal_concat = \(2, 3, 4, 5\): with 1 nodes.*Received: 3"),
+    ((ONE_NODE.normal, ONE_NODE.reduce), r"normal_concat = \(2, 3, 4, 5\): with nodes=1.*Received: 3"),
     ((ONE_NODE.normal, ONE_NODE.reduce, (), (2,)), "at least one state"),
     ((ONE_NODE.normal, ONE_NODE.reduce, (2, 2), (2,)), "once"),
-    ((ONE_NODE.normal, ONE_NODE.reduce, (2,), (0, 2)), "reduce_concat.*are 2 to 2. Received: 0"),
+    ((ONE_NODE.normal, ONE_NODE.reduce, (2,), (0, 2)), "reduce_concat.*states 2 to 2. Received: 0"),
     ((ONE_NODE.normal, ONE_NODE.reduce, (2,), (2.0,)), "Received: 2.0"),
     ((ONE_NODE.normal, ONE_NODE.reduce, (2,), (2,), ("ab",)), "meanings"),
     ((None, ONE_NODE.reduce), "normal should be a list.*Received: None"),
