@@ -1,0 +1,56 @@
+"""Time left of the whole run, beside Keras's progress bar, which knows one epoch only."""
+
+import sys
+import time
+
+import keras
+
+
+class TimeLeft(keras.callbacks.Callback):
+    """Prints, between epochs, how long the rest of the run will take; where no terminal shows a bar, also within them.
+
+    Args:
+        every: seconds between two lines within an epoch; None: only between epochs. The default is None on a
+            terminal and 60 elsewhere.
+        clock: returns seconds.
+        write: takes a line of text.
+    """
+
+    def __init__(self, every="auto", clock=time.monotonic, write=print):
+        super().__init__()
+        self.every = (None if sys.stdout.isatty() else 60) if every == "auto" else every
+        self.clock, self.write = clock, write
+        self.started = self.told = self.first = self.epoch = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.first is None:
+            self.first, self.started = epoch, self.clock()
+        else:
+            left = seconds_left(self.clock() - self.started, epoch - self.first, self.params["epochs"] - epoch)
+            self.write(f"{epoch} of {self.params['epochs']} epochs done, about {duration(left)} left")
+        self.epoch, self.told = epoch, self.clock()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.every is None or self.clock() - self.told < self.every:
+            return
+        self.told = self.clock()
+        values = "".join(f", {name} {float(value):.4g}" for name, value in (logs or {}).items())
+        self.write(f"epoch {self.epoch + 1}, step {batch + 1} of {self.params['steps'] or 'an unknown number'}{values}")
+
+    def on_train_end(self, logs=None):
+        self.first = None
+
+
+def seconds_left(elapsed, done, todo):
+    """Seconds for `todo` epochs when `done` epochs took `elapsed` seconds."""
+    return elapsed / done * todo
+
+
+def duration(seconds):
+    """Seconds in words: "45 s", "12 min 5 s", "3 h 20 min"."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

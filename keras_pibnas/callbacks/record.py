@@ -1,0 +1,86 @@
+"""What a run leaves behind, epoch by epoch.
+
+Recording epoch e replaces whatever stands there for e and later epochs, so a run that went back to an earlier
+epoch and on from there leaves the files of one undisturbed run.
+"""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from . import files
+
+
+class HistoryRecorder(keras.callbacks.Callback):
+    """Writes `history.csv` to a directory, one row an epoch: epoch (from 1), learning_rate, losses and metrics.
+
+    Args:
+        directory: an existing directory.
+    """
+
+    def __init__(self, directory):
+        super().__init__()
+        self.directory = Path(directory)
+
+    def on_epoch_end(self, epoch, logs=None):
+        record_history(self.directory, epoch + 1, {**_learning_rate(self.model), **(logs or {})})
+
+
+class SearchRecorder(HistoryRecorder):
+    """Writes what a search finds, after every epoch (see `record_history`, `record_genotype`, `record_alphas`).
+
+    Args:
+        directory: an existing directory. It gets `history.csv`, `genotype.json` (the current genotype),
+            `genotypes.jsonl` (one line an epoch) and `alphas.npz` (the initial alphas and those of every epoch).
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 0:
+            record_alphas(self.directory, 0, self.model)
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        record_genotype(self.directory, epoch + 1, self.model.genotype(), logs)
+        record_alphas(self.directory, epoch + 1, self.model)
+
+
+def record_history(directory, epoch, logs):
+    """Puts a row into `history.csv`: the epoch (from 1) and `logs`, a dictionary of numbers."""
+    path = Path(directory) / "history.csv"
+    rows = [row for row in files.read_table(path) if int(row["epoch"]) < epoch]
+    files.write_table(path, [*rows, {"epoch": epoch, **_numbers(logs)}])
+
+
+def record_genotype(directory, epoch, genotype, logs=None):
+    """Writes `genotype.json` and puts a line into `genotypes.jsonl`: epoch (from 1), genotype, and `logs`."""
+    directory = Path(directory)
+    path = directory / "genotypes.jsonl"
+    rows = [row for row in files.read_lines(path) if row["epoch"] < epoch]
+    files.write_lines(path, [*rows, {"epoch": epoch, "genotype": json.loads(genotype.to_json()), **_numbers(logs)}])
+    genotype.save(directory / "genotype.json")
+
+
+def record_alphas(directory, epoch, supernet):
+    """Puts the supernet's alphas into `alphas.npz` as row `epoch` (0: before training).
+
+    Its arrays: `normal` and `reduce`, float32 of shape (epochs + 1, edges, ops), before the softmax; `primitives`,
+    the op names of the last axis.
+    """
+    path = Path(directory) / "alphas.npz"
+    alphas = [keras.ops.convert_to_numpy(alpha)[None] for alpha in supernet.alphas]
+    if epoch:
+        with np.load(path) as before:
+            alphas = [np.concatenate([before[cell][:epoch], alpha])
+                      for cell, alpha in zip(("normal", "reduce"), alphas, strict=True)]
+    files.write_arrays(path, normal=alphas[0], reduce=alphas[1], primitives=np.array(supernet.space.primitives))
+
+
+def _learning_rate(model):
+    optimizer = getattr(model, "optimizer", None)
+    return {} if optimizer is None else {"learning_rate": optimizer.learning_rate}
+
+
+def _numbers(logs):
+    return {name: float(np.asarray(keras.ops.convert_to_numpy(value))) for name, value in (logs or {}).items()}

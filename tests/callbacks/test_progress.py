@@ -1,0 +1,39 @@
+import pytest
+
+from keras_pibnas.callbacks import TimeLeft, duration, seconds_left
+
+
+@pytest.mark.parametrize("seconds, words", [
+    (0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (725, "12 min 5 s"), (12000, "3 h 20 min")])
+def test_duration(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_seconds_left_is_the_mean_epoch_times_the_epochs_to_come():
+    assert seconds_left(elapsed=30, done=3, todo=5) == 50
+
+
+def run(callback, clock, epochs, first, step_seconds, steps=2):
+    callback.set_params({"epochs": epochs, "steps": steps})
+    for epoch in range(first, epochs):
+        callback.on_epoch_begin(epoch)
+        for batch in range(steps):
+            clock["now"] += step_seconds
+            callback.on_train_batch_end(batch, {"loss": 0.5})
+        callback.on_epoch_end(epoch)
+    callback.on_train_end()
+
+
+def test_time_left_counts_the_epochs_of_this_process_only():
+    clock, lines = {"now": 100.0}, []
+    callback = TimeLeft(every=None, clock=lambda: clock["now"], write=lines.append)
+    run(callback, clock, epochs=5, first=2, step_seconds=10)
+    # Two steps of 10 s an epoch; after the third epoch two are left, then one.
+    assert lines == ["3 of 5 epochs done, about 40 s left", "4 of 5 epochs done, about 20 s left"]
+
+
+def test_without_a_terminal_long_epochs_report_in_between():
+    clock, lines = {"now": 0.0}, []
+    callback = TimeLeft(every=15, clock=lambda: clock["now"], write=lines.append)
+    run(callback, clock, epochs=1, first=0, step_seconds=10, steps=4)
+    assert lines == ["epoch 1, step 2 of 4, loss 0.5", "epoch 1, step 4 of 4, loss 0.5"]
