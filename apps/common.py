@@ -1,0 +1,155 @@
+"""What the commands share: their flags, one line for a user's mistake, run directories, genotypes by any name."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import keras_pibnas as kp
+
+
+def positive(text):
+    """A whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def rate(text):
+    """A number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+positive.__name__, rate.__name__ = "whole number (1 or more)", "number above 0"  # As argparse's errors print them.
+
+# The same flag means the same in every command; a command chooses its flags and their defaults.
+FLAGS = {
+    "space": {"help": "search space: one of kp.spaces.names()"},
+    "genotype": {"help": "a published name, a genotype file, a run directory, or the printed text"},
+    "dataset": {"help": "digits, cifar10, cifar100, a folder of images by class, or an .npz of arrays"},
+    "data_dir": {"help": "folder of prepared tensorflow-datasets"},
+    "side": {"type": positive, "help": "side of the square images, in pixels"},
+    "layers": {"type": positive, "help": "number of cells, at least 2"},
+    "channels": {"type": positive, "help": "channels of the first cell"},
+    "nodes": {"type": positive, "help": "nodes of a cell, 1 to 8"},
+    "order": {"type": int, "choices": (1, 2), "help": "order of the alpha gradient"},
+    "hvp": {"choices": ("exact", "finite_difference"), "help": "Hessian-vector product of the second order"},
+    "stem": {"choices": ("conv3x3", "patchify"), "help": "first layer"},
+    "batch_size": {"type": positive, "help": "images a step"},
+    "epochs": {"type": positive, "help": "passes over the training images"},
+    "learning_rate": {"type": rate, "help": "initial learning rate of the weights, a step"},
+    "seed": {"type": int, "help": "seed of weights, data order, halves and augmentation"},
+    "out": {"metavar": "DIR", "help": "run directory to make; None: the first free one under runs/"},
+    "preset": {"choices": ("paper",), "help": "defaults of the paper instead of small ones; flags still win"},
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, exit status 2, and whose help shows the defaults."""
+
+    def __init__(self, command, description, **defaults):
+        super().__init__(prog=f"python -m apps.{command}", description=description,
+                         formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False)
+        for name, default in defaults.items():
+            self.add_argument(f"--{name.replace('_', '-')}", default=default, **FLAGS[name])
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {one_line(message)} (--help lists the flags)\n")
+
+
+def parse(parser, argv, presets=None):
+    """Arguments of a command; `presets` maps a --preset to the defaults that it sets."""
+    if presets:
+        parser.set_defaults(**presets.get(parser.parse_known_args(argv)[0].preset, {}))
+    return parser.parse_args(argv)
+
+
+@contextlib.contextmanager
+def user_errors(parser):
+    """Turns what the library's checks raise inside the block into one line and exit status 2.
+
+    Only reading and checking belongs inside: an error of the training that follows keeps its traceback.
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"{parser.prog}: {one_line(error)}\n")
+
+
+def one_line(message):
+    return " ".join(str(message).split())
+
+
+def resolve_genotype(text):
+    """The genotype of a published name, a genotype file, a run directory, or printed text.
+
+    Raises:
+        ValueError: it is none of these; the message says what was tried.
+    """
+    if os.path.isdir(text):
+        path = Path(text, "genotype.json")
+        if not path.is_file():
+            raise ValueError(f"Not a run directory: it holds no genotype.json. Received: {text}")
+        return kp.Genotype.load(path)
+    if os.path.isfile(text):
+        return kp.Genotype.load(text)
+    if "(" in text or "{" in text:
+        return kp.Genotype.parse(text)
+    try:
+        return kp.genotypes.get(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; no file or directory of that name either") from None
+
+
+def claim(out, kind, config):
+    """Makes the run directory and writes `config.json`.
+
+    Args:
+        out: a directory that is empty or does not exist; None: runs/<kind>, or runs/<kind>-2, -3, ...
+        kind: the command's name.
+        config: the command's arguments, as a dictionary that JSON can hold.
+
+    Returns:
+        Path of the directory.
+
+    Raises:
+        ValueError: the directory holds something.
+    """
+    directory = free(Path("runs", kind)) if out is None else Path(out)
+    if directory.is_dir() and any(directory.iterdir()):
+        raise ValueError(f"The directory holds another run: choose a new one with --out. Received: {directory}")
+    directory.mkdir(parents=True, exist_ok=True)
+    kp.callbacks.write_json(directory / "config.json", {"command": kind, **config})
+    return directory
+
+
+def free(path):
+    """The path, or the first of path-2, path-3, ... that does not exist."""
+    number, candidate = 2, path
+    while candidate.exists():
+        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
+    return candidate
+
+
+def read_config(directory):
+    """The `config.json` of a run directory."""
+    return json.loads(Path(directory, "config.json").read_text(encoding="utf-8"))
+
+
+def verbosity():
+    """Keras's progress bar on a terminal, a line an epoch elsewhere."""
+    return 1 if sys.stdout.isatty() else 2
+
+
+def summary(title, files):
+    """Prints a title and one line a file: its path and what it is."""
+    print(f"\n{title}")
+    width = max(len(str(path)) for path in files)
+    for path, what in files.items():
+        print(f"  {str(path):{width}}  {what}")
