@@ -1,0 +1,111 @@
+"""The package as users get it: built, installed elsewhere, imported there; and the steps of CONTRIBUTING."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+import keras_pibnas as kp
+
+ROOT = Path(__file__).parent.parent
+
+
+def python(code, **environment):
+    """Standard output of a process; its standard error is in the failure where it fails."""
+    done = subprocess.run([sys.executable, "-c", code], cwd="/", env={**os.environ, **environment},
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Folder with the sdist and the wheel made from it, built outside the tree."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("keras_pibnas", "apps"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_wheel_installs_elsewhere_and_imports_there(built, tmp_path):
+    wheel, = built.glob("*.whl")
+    assert wheel.name.startswith(f"keras_pibnas-{kp.__version__}-py3")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", tmp_path,
+                    wheel], check=True)
+    installed = {path.relative_to(tmp_path) for path in tmp_path.glob("*/**/*.py")}
+    assert installed == {path.relative_to(ROOT) for part in ("keras_pibnas", "apps") for path in ROOT.glob(f"{part}/**/*.py")}
+    code = "import keras_pibnas as kp, apps.search; print(kp.__file__, apps.search.__file__, kp.__version__)"
+    assert python(code, PYTHONPATH=str(tmp_path)).split() == [
+        str(tmp_path / "keras_pibnas/__init__.py"), str(tmp_path / "apps/search.py"), kp.__version__]
+
+
+def test_the_distributions_pass_twine(built):
+    done = subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *built.iterdir()],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_import_prints_nothing():
+    # TensorFlow itself writes to standard error when it is imported, so that comes first.
+    code = ("import os, sys, keras, tensorflow; sys.stderr.flush(); os.dup2(1, 2); import keras_pibnas;"
+            "import keras_pibnas.layers, keras_pibnas.search, keras_pibnas.network, keras_pibnas.data")
+    assert python(code, PYTHONPATH=str(ROOT)) == ""
+
+
+def test_import_leaves_the_environment_and_heavy_packages_alone():
+    code = ("import os, sys, keras; before = dict(os.environ); import keras_pibnas;"
+            "print(before == dict(os.environ), *({'matplotlib', 'sklearn', 'tensorflow_datasets', 'PIL', 'torch'}"
+            " & set(sys.modules)))")
+    alone = python("import sys, keras; print(*({'matplotlib', 'sklearn', 'tensorflow_datasets', 'PIL', 'torch'}"
+                   " & set(sys.modules)))")
+    assert python(code, PYTHONPATH=str(ROOT)).split() == ["True", *alone.split()]
+
+
+@pytest.fixture
+def compiled_functions(monkeypatch):
+    """Collects the jit_compile argument of every tf.function made in a test."""
+    seen, function = [], tf.function
+
+    def spy(*args, jit_compile=None, **kwargs):
+        seen.append(jit_compile)
+        return function(*args, jit_compile=jit_compile, **kwargs)
+
+    monkeypatch.setattr(tf, "function", spy)
+    return seen
+
+
+def test_no_xla_by_default_in_a_search(compiled_functions):
+    data = tf.data.Dataset.from_tensors((tf.zeros((4, 8, 8, 1)), tf.zeros(4, tf.int32)))
+    supernet = kp.Supernet(space="pibconv", input_shape=(8, 8, 1), num_classes=2, channels=2, layers=2, nodes=1, order=1)
+    supernet.compile()
+    supernet.fit(kp.data.bilevel(data, data), validation_data=data, verbose=0)
+    assert compiled_functions and not any(compiled_functions)
+
+
+def test_no_xla_by_default_in_a_discrete_network(compiled_functions):
+    model = kp.build_network("PIBCONV", input_shape=(8, 8, 1), num_classes=2, channels=2, layers=2)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(tf.zeros((4, 8, 8, 1)), tf.zeros(4, tf.int32), verbose=0)
+    assert compiled_functions and not any(compiled_functions)
+
+
+def test_the_steps_of_contributing_work_and_are_three_lines_each():
+    op, space = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    assert op.count("\n") == space.count("\n") == 3
+    assert python(op + space + """
+print(*supernet.space.primitives)
+layer = kp.spaces.build_op("pib_conv_9x9", 4, affine=False)
+layer.build((1, 16, 16, 4))
+print(layer.count_params())
+""", PYTHONPATH=str(ROOT), TF_CPP_MIN_LOG_LEVEL="3").splitlines() == [
+        "none skip_connect pib_conv_9x9", str(81 * 4 + 4 * 8 + 81 * 8 + 4 * 4 + 2 * 4)]
