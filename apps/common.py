@@ -1,4 +1,4 @@
-"""What the commands share: their flags, one line for a user's mistake, run directories, genotypes by any name."""
+"""What the commands share: flags, one line for a user's mistake, run directories, genotypes by any name."""
 
 import argparse
 import contextlib
@@ -26,7 +26,8 @@ def rate(text):
     return value
 
 
-positive.__name__, rate.__name__ = "whole number (1 or more)", "number above 0"  # As argparse's errors print them.
+# As argparse's errors print them.
+positive.__name__, rate.__name__ = "whole number (1 or more)", "number above 0"
 
 # The same flag means the same in every command; a command chooses its flags and their defaults.
 FLAGS = {
@@ -54,8 +55,12 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, exit status 2, and whose help shows the defaults."""
 
     def __init__(self, command, description, **defaults):
-        super().__init__(prog=f"python -m apps.{command}", description=description,
-                         formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False)
+        super().__init__(
+            prog=f"python -m apps.{command}",
+            description=description,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            allow_abbrev=False,
+        )
         for name, default in defaults.items():
             self.add_argument(f"--{name.replace('_', '-')}", default=default, **FLAGS[name])
 
@@ -123,7 +128,7 @@ def claim(out, kind, config):
     """
     directory = free(Path("runs", kind)) if out is None else Path(out)
     if directory.is_dir() and any(directory.iterdir()):
-        raise ValueError(f"The directory holds another run: choose a new one with --out. Received: {directory}")
+        raise ValueError(f"The directory holds another run: choose a new one with --out. Received: {out}")
     directory.mkdir(parents=True, exist_ok=True)
     kp.callbacks.write_json(directory / "config.json", {"command": kind, **config})
     return directory

@@ -1,11 +1,25 @@
 """Callbacks for `fit`: thin shells around functions that can be called without training."""
 
+from .drop_path import DropPathSchedule, set_drop_path
 from .files import atomic_write, read_lines, read_table, write_arrays, write_json, written_aside
 from .progress import TimeLeft, duration, seconds_left
 from .record import HistoryRecorder, SearchRecorder, record_alphas, record_genotype, record_history
 
 __all__ = [
-    "HistoryRecorder", "SearchRecorder", "TimeLeft", "atomic_write", "duration", "read_lines", "read_table",
-    "record_alphas", "record_genotype", "record_history", "seconds_left", "write_arrays", "write_json",
+    "DropPathSchedule",
+    "HistoryRecorder",
+    "SearchRecorder",
+    "TimeLeft",
+    "atomic_write",
+    "duration",
+    "read_lines",
+    "read_table",
+    "record_alphas",
+    "record_genotype",
+    "record_history",
+    "seconds_left",
+    "set_drop_path",
+    "write_arrays",
+    "write_json",
     "written_aside",
 ]

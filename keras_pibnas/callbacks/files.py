@@ -25,7 +25,7 @@ def atomic_write(path, content):
 
 @contextlib.contextmanager
 def written_aside(path):
-    """A path beside `path` to write to (same suffix); moved onto `path` when the block ends well, else removed."""
+    """A path beside `path`, of its suffix, to write to; moved onto `path` when the block ends well."""
     path = Path(path)
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
@@ -48,7 +48,8 @@ def write_json(path, value):
 def read_lines(path):
     """The JSON objects of a .jsonl file, one a line; none where there is no file."""
     path = Path(path)
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def write_lines(path, rows):
@@ -66,9 +67,9 @@ def read_table(path):
 
 
 def write_table(path, rows):
-    """Writes dictionaries as .csv; the columns are their keys in order of appearance, a missing value is empty."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    """Writes dictionaries as .csv; the columns are their keys as they appear, a missing value is empty."""
+    text, columns = io.StringIO(newline=""), dict.fromkeys(key for row in rows for key in row)
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     atomic_write(path, text.getvalue())

@@ -7,7 +7,7 @@ import keras
 
 
 class TimeLeft(keras.callbacks.Callback):
-    """Prints, between epochs, how long the rest of the run will take; where no terminal shows a bar, also within them.
+    """Prints, between epochs, how long the rest of the run will take; without a terminal, also within them.
 
     Args:
         every: seconds between two lines within an epoch; None: only between epochs. The default is None on a
@@ -26,8 +26,9 @@ class TimeLeft(keras.callbacks.Callback):
         if self.first is None:
             self.first, self.started = epoch, self.clock()
         else:
-            left = seconds_left(self.clock() - self.started, epoch - self.first, self.params["epochs"] - epoch)
-            self.write(f"{epoch} of {self.params['epochs']} epochs done, about {duration(left)} left")
+            epochs = self.params["epochs"]
+            left = seconds_left(self.clock() - self.started, epoch - self.first, epochs - epoch)
+            self.write(f"{epoch} of {epochs} epochs done, about {duration(left)} left")
         self.epoch, self.told = epoch, self.clock()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -35,7 +36,8 @@ class TimeLeft(keras.callbacks.Callback):
             return
         self.told = self.clock()
         values = "".join(f", {name} {float(value):.4g}" for name, value in (logs or {}).items())
-        self.write(f"epoch {self.epoch + 1}, step {batch + 1} of {self.params['steps'] or 'an unknown number'}{values}")
+        steps = f" of {self.params['steps']}" if self.params["steps"] else ""
+        self.write(f"epoch {self.epoch + 1}, step {batch + 1}{steps}{values}")
 
     def on_train_end(self, logs=None):
         self.first = None

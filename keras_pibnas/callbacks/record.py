@@ -14,7 +14,7 @@ from . import files
 
 
 class HistoryRecorder(keras.callbacks.Callback):
-    """Writes `history.csv` to a directory, one row an epoch: epoch (from 1), learning_rate, losses and metrics.
+    """Writes `history.csv`, one row an epoch: epoch (from 1), learning_rate, losses and metrics.
 
     Args:
         directory: an existing directory.
@@ -29,11 +29,11 @@ class HistoryRecorder(keras.callbacks.Callback):
 
 
 class SearchRecorder(HistoryRecorder):
-    """Writes what a search finds, after every epoch (see `record_history`, `record_genotype`, `record_alphas`).
+    """Writes what a search finds, after every epoch: `record_history`, `record_genotype`, `record_alphas`.
 
     Args:
         directory: an existing directory. It gets `history.csv`, `genotype.json` (the current genotype),
-            `genotypes.jsonl` (one line an epoch) and `alphas.npz` (the initial alphas and those of every epoch).
+            `genotypes.jsonl` (one line an epoch) and `alphas.npz` (the initial alphas, then every epoch's).
     """
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -58,23 +58,28 @@ def record_genotype(directory, epoch, genotype, logs=None):
     directory = Path(directory)
     path = directory / "genotypes.jsonl"
     rows = [row for row in files.read_lines(path) if row["epoch"] < epoch]
-    files.write_lines(path, [*rows, {"epoch": epoch, "genotype": json.loads(genotype.to_json()), **_numbers(logs)}])
+    row = {"epoch": epoch, "genotype": json.loads(genotype.to_json()), **_numbers(logs)}
+    files.write_lines(path, [*rows, row])
     genotype.save(directory / "genotype.json")
 
 
 def record_alphas(directory, epoch, supernet):
     """Puts the supernet's alphas into `alphas.npz` as row `epoch` (0: before training).
 
-    Its arrays: `normal` and `reduce`, float32 of shape (epochs + 1, edges, ops), before the softmax; `primitives`,
-    the op names of the last axis.
+    Its arrays: `normal` and `reduce`, float32 of shape (epochs + 1, edges, ops), before the softmax;
+    `primitives`, the op names of the last axis.
     """
     path = Path(directory) / "alphas.npz"
     alphas = [keras.ops.convert_to_numpy(alpha)[None] for alpha in supernet.alphas]
     if epoch:
         with np.load(path) as before:
-            alphas = [np.concatenate([before[cell][:epoch], alpha])
-                      for cell, alpha in zip(("normal", "reduce"), alphas, strict=True)]
-    files.write_arrays(path, normal=alphas[0], reduce=alphas[1], primitives=np.array(supernet.space.primitives))
+            alphas = [
+                np.concatenate([before[cell][:epoch], alpha])
+                for cell, alpha in zip(("normal", "reduce"), alphas, strict=True)
+            ]
+    files.write_arrays(
+        path, normal=alphas[0], reduce=alphas[1], primitives=np.array(supernet.space.primitives)
+    )
 
 
 def _learning_rate(model):
@@ -83,4 +88,4 @@ def _learning_rate(model):
 
 
 def _numbers(logs):
-    return {name: float(np.asarray(keras.ops.convert_to_numpy(value))) for name, value in (logs or {}).items()}
+    return {name: float(keras.ops.convert_to_numpy(value)) for name, value in (logs or {}).items()}

@@ -3,8 +3,10 @@ import pytest
 from keras_pibnas.callbacks import TimeLeft, duration, seconds_left
 
 
-@pytest.mark.parametrize("seconds, words", [
-    (0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (725, "12 min 5 s"), (12000, "3 h 20 min")])
+@pytest.mark.parametrize(
+    "seconds, words",
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (725, "12 min 5 s"), (12000, "3 h 20 min")],
+)
 def test_duration(seconds, words):
     assert duration(seconds) == words
 

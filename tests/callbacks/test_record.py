@@ -12,8 +12,10 @@ PAIRS = (("max_pool_3x3", 0), ("skip_connect", 1))
 
 def supernet_with(value):
     """What the recorder reads of a supernet of one node and three ops, every alpha at `value`."""
-    return SimpleNamespace(alphas=[np.full((2, 3), value, "float32"), np.full((2, 3), -value, "float32")],
-                           space=SimpleNamespace(primitives=("none", "max_pool_3x3", "skip_connect")))
+    return SimpleNamespace(
+        alphas=[np.full((2, 3), value, "float32"), np.full((2, 3), -value, "float32")],
+        space=SimpleNamespace(primitives=("none", "max_pool_3x3", "skip_connect")),
+    )
 
 
 def test_alphas_of_every_epoch_from_the_initial_ones_on(tmp_path):
@@ -36,7 +38,10 @@ def test_recording_an_epoch_again_replaces_it_and_the_later_ones(tmp_path):
             callbacks.record_history(tmp_path, epoch, {"loss": value})
     with np.load(tmp_path / "alphas.npz") as arrays:
         assert arrays["normal"][:, 0, 0].tolist() == [0, 1, 7]
-    assert [(row["epoch"], row["loss"]) for row in callbacks.read_lines(tmp_path / "genotypes.jsonl")] == [(1, 1), (2, 7)]
+    assert [(row["epoch"], row["loss"]) for row in callbacks.read_lines(tmp_path / "genotypes.jsonl")] == [
+        (1, 1),
+        (2, 7),
+    ]
     assert (tmp_path / "history.csv").read_text() == "epoch,loss\n1,1.0\n2,7.0\n"
 
 
@@ -44,17 +49,25 @@ def test_genotype_file_and_line_hold_the_genotype(tmp_path):
     genotype = kp.Genotype(normal=PAIRS, reduce=PAIRS[::-1], normal_concat=(2,), reduce_concat=(2,))
     callbacks.record_genotype(tmp_path, 1, genotype)
     assert kp.Genotype.load(tmp_path / "genotype.json") == genotype
-    line, = callbacks.read_lines(tmp_path / "genotypes.jsonl")
-    assert line == {"epoch": 1, "genotype": {"normal": [["max_pool_3x3", 0], ["skip_connect", 1]], "normal_concat": [2],
-                                             "reduce": [["skip_connect", 1], ["max_pool_3x3", 0]],
-                                             "reduce_concat": [2]}}
+    (line,) = callbacks.read_lines(tmp_path / "genotypes.jsonl")
+    assert line == {
+        "epoch": 1,
+        "genotype": {
+            "normal": [["max_pool_3x3", 0], ["skip_connect", 1]],
+            "normal_concat": [2],
+            "reduce": [["skip_connect", 1], ["max_pool_3x3", 0]],
+            "reduce_concat": [2],
+        },
+    }
 
 
 def test_history_of_an_ordinary_fit(tmp_path):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(keras.optimizers.schedules.PolynomialDecay(0.1, 4, 0.0)), "mse")
     x = np.ones((4, 1), "float32")
-    history = model.fit(x, x, batch_size=2, epochs=2, verbose=0, callbacks=[callbacks.HistoryRecorder(tmp_path)])
+    history = model.fit(
+        x, x, batch_size=2, epochs=2, verbose=0, callbacks=[callbacks.HistoryRecorder(tmp_path)]
+    )
     rows = callbacks.read_table(tmp_path / "history.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"]
     # Two steps an epoch on a line from 0.1 to 0 over four steps.
