@@ -1,0 +1,165 @@
+"""Batches of a split, and pairs of training and validation batches.
+
+The order and the augmentation of epoch e depend on (seed, e, example) alone: a stateless permutation and
+stateless draws. So a run that was killed can be resumed to the bit. Each new iteration of a dataset is its
+next epoch, whose number stands in its `position`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from .augmentation import DRAWS, Augmentation
+
+
+@dataclass
+class Position:
+    """Which epoch the next iteration of a dataset is; a resumed run may set it.
+
+    Python's own integer rather than a variable, which a distribution strategy would spread over its devices.
+    """
+
+    epoch: int
+    moves: bool = True
+
+    def advance(self):
+        """The epoch of an iteration that starts now."""
+        epoch = self.epoch
+        self.epoch += self.moves
+        return np.int64(epoch)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How batches are drawn from images and labels.
+
+    Args:
+        images, labels: tensors (N, H, W, C) uint8 and (N,) int32.
+        augmentation: called on a batch of images and draws.
+        key: two integers that all random numbers come from.
+        batch_size: images a batch.
+        drop_remainder: leaves out a last batch that is not full.
+        shuffle: True, False, or None: only where `bilevel` pairs it.
+        epoch: number of the first epoch.
+        step: above 0, every iteration is the rest of that epoch from this batch on.
+    """
+
+    images: tf.Tensor
+    labels: tf.Tensor
+    augmentation: Augmentation
+    key: tuple
+    batch_size: int
+    drop_remainder: bool
+    shuffle: bool | None
+    epoch: int
+    step: int
+
+    @property
+    def steps(self):
+        """Batches an epoch."""
+        full = self.images.shape[0] / self.batch_size
+        return math.floor(full) if self.drop_remainder else math.ceil(full)
+
+    def dataset(self):
+        """tf.data of (images, labels), one epoch an iteration."""
+        dataset = self.iterations(lambda epoch: self.examples(epoch, bool(self.shuffle)), self.batch)
+        dataset.recipe = self
+        return dataset
+
+    def iterations(self, examples, batch):
+        """tf.data whose every iteration is `examples(epoch)`, each through `batch`; with a `position`.
+
+        The position is read when the first element is asked for, not when an iterator is made: Keras makes
+        some that it never uses.
+        """
+        position = Position(self.epoch, moves=not self.step)
+        epoch = tf.data.Dataset.from_tensors(0).map(
+            lambda _: tf.ensure_shape(tf.numpy_function(position.advance, [], tf.int64), []))
+        dataset = epoch.flat_map(examples).skip(self.step).map(batch, tf.data.AUTOTUNE)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps - self.step)).prefetch(2)
+        dataset.position = position
+        return dataset
+
+    def examples(self, epoch, shuffle):
+        """tf.data of the examples of each batch of an epoch, and of their draws: (B,) and (B, 5)."""
+        count = self.images.shape[0]
+        key = tf.random.fold_in(tf.constant(self.key, tf.int64), epoch)
+        order_key, draws_key = tf.unstack(tf.random.split(key, 2))
+        order = tf.range(count)
+        if shuffle:
+            order = tf.random.experimental.stateless_shuffle(order, order_key)
+        draws = tf.random.stateless_uniform([count if self.augmentation.random else 0, DRAWS], draws_key)
+        dataset = tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size, self.drop_remainder)
+        if not self.augmentation.random:
+            return dataset.map(lambda where: (where, draws))
+        return dataset.map(lambda where: (where, tf.gather(draws, where)))
+
+    def repeated(self, epoch, times):
+        """`examples` of several passes a partner's epoch, each shuffled anew unless that was refused."""
+        passes = epoch * times + tf.range(times, dtype=tf.int64)
+        return tf.data.Dataset.from_tensor_slices(passes).flat_map(
+            lambda number: self.examples(number, self.shuffle is not False))
+
+    def batch(self, where, draws):
+        """Images and labels of examples."""
+        return self.augmentation(tf.gather(self.images, where), draws), tf.gather(self.labels, where)
+
+
+def bilevel(train, valid):
+    """Pairs training and validation batches, as a search step takes them.
+
+    An epoch is one pass over `train`; `valid` is repeated where it is shorter. Datasets as `Splits.batches` made
+    them keep their promise: order and augmentation of both depend on (seed, epoch, example), where the epoch
+    is that of the result's own `position`, which starts as that of `train`; `valid` is shuffled here unless it
+    was made with shuffle=False. (Any further call on them, as `.map`, makes ordinary datasets of them.)
+
+    Args:
+        train, valid: batched tf.data of (images, labels), of known length, images (B, H, W, C) of one shape.
+
+    Returns:
+        tf.data of ((x, y), (x_valid, y_valid)), as long as `train`.
+
+    Raises:
+        ValueError: datasets that are not batched, of other structure, empty, endless, or of different images.
+    """
+    lengths = [_checked(name, dataset) for name, dataset in (("train", train), ("valid", valid))]
+    shapes = [tuple(dataset.element_spec[0].shape[1:]) for dataset in (train, valid)]
+    if shapes[0] != shapes[1]:
+        raise ValueError("train and valid need images of one shape (H, W, C). "
+                         f"Received: train with {shapes[0]}, valid with {shapes[1]}")
+    if hasattr(train, "recipe") and hasattr(valid, "recipe"):
+        return _paired(train.recipe, valid.recipe)
+    if lengths[1] < lengths[0]:
+        valid = valid.repeat()
+    return tf.data.Dataset.zip((train, valid))
+
+
+def _paired(train, valid):
+    if (valid.epoch, valid.step) not in ((0, 0), (train.epoch, train.step)):
+        raise ValueError("bilevel takes epoch and step from train; valid should have the same, or none. "
+                         f"Received: train at epoch {train.epoch}, step {train.step}, "
+                         f"valid at epoch {valid.epoch}, step {valid.step}")
+    times = math.ceil(train.steps / valid.steps)
+    return train.iterations(
+        lambda epoch: tf.data.Dataset.zip((train.repeated(epoch, 1), valid.repeated(epoch, times))),
+        lambda first, second: (train.batch(*first), valid.batch(*second)))
+
+
+def _checked(name, dataset):
+    """Number of batches of a dataset that `bilevel` can take."""
+    spec = getattr(dataset, "element_spec", None)
+    pair = isinstance(spec, tuple) and len(spec) == 2
+    if not pair or not all(isinstance(part, tf.TensorSpec) for part in spec):
+        raise ValueError(f"{name} should be tf.data of (images, labels). "
+                         f"Received: {spec or type(dataset).__name__}")
+    images, labels = (part.shape for part in spec)
+    if images.rank != 4 or labels.rank not in (1, 2):
+        raise ValueError(f"{name} should be batched, with images (B, H, W, C): call .batch(batch_size). "
+                         f"Received: images {images}, labels {labels}")
+    length = int(dataset.cardinality())
+    if length <= 0:
+        raise ValueError(f"{name} needs at least one batch and a known length. "
+                         f"Received: {'unknown or endless' if length else 'no batch'}")
+    return length
