@@ -16,6 +16,15 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = ("normal", "reduce")
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two would wait for each other at every op of these tiny networks, for minutes on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def genotype(name):
     return json.loads(genotypes.get(name).to_json())
 

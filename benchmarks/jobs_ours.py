@@ -1,0 +1,88 @@
+"""What a worker of this library does: what its users do, through the public names.
+
+Training runs inside one long `fit`; a callback waits before each step and reports after it, so that what
+`fit` does once an epoch is not counted, and nothing is traced twice.
+"""
+
+import itertools
+import json
+import platform
+
+import keras
+import tensorflow as tf
+
+import keras_pibnas as kp
+
+
+def use_threads(count):
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+
+
+def versions():
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "keras_pibnas": kp.__version__,
+    }
+
+
+class StepByStep(keras.callbacks.Callback):
+    def __init__(self, gate):
+        super().__init__()
+        self.gate = gate
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.gate.begin()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.gate.end(float(logs["loss"]))
+
+
+def fit(model, batch, gate):
+    data = tf.data.Dataset.from_tensors(batch).repeat()
+    model.fit(data, steps_per_epoch=10**9, verbose=0, callbacks=[StepByStep(gate)])
+
+
+def search(config, batches, gate):
+    supernet = kp.Supernet(
+        space=config["space"],
+        input_shape=(config["side"], config["side"], 3),
+        num_classes=10,
+        channels=config["channels"],
+        layers=config["layers"],
+        nodes=config["nodes"],
+        order=config["order"],
+        hvp=config["hvp"],
+    )
+    supernet.compile()
+    fit(supernet, tuple(batches), gate)
+
+
+def build_network(config):
+    return kp.build_network(
+        kp.Genotype.from_json(json.dumps(config["genotype"])),
+        input_shape=(config["side"], config["side"], 3),
+        num_classes=10,
+        channels=config["channels"],
+        layers=config["layers"],
+    )
+
+
+def train(config, batches, gate):
+    model = build_network(config)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(kp.optimizers.SGD(0.025), loss)
+    fit(model, batches[0], gate)
+
+
+def inference(config, batches, gate):
+    model = build_network(config)
+    images, _ = batches[0]
+    for _ in itertools.count():
+        gate.begin()
+        model.predict_on_batch(images)
+        gate.end()
+
+
+JOBS = {"search": search, "train": train, "inference": inference}
