@@ -20,7 +20,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 LAYOUTS = {"default": ["default"], "channels_last": ["channels_last"], "both": ["default", "channels_last"]}
 # Small enough for a test: every part runs, nothing is measured.
 QUICK = {
-    "channels": 4, "layers": 3, "batch": 2, "image_side": 8, "steps": 1, "times": 1, "genotype": "PIBCONV:3"
+    "channels": 4, "layers": 3, "batch": 2, "image_side": 8, "steps": 1, "times": 1, "genotype": "PIBCONV:3",
+    "pairs": 4, "images": 100,
 }
 
 

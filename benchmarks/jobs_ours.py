@@ -6,9 +6,12 @@ Training runs inside one long `fit`; a callback waits before each step and repor
 
 import itertools
 import json
+import os
 import platform
+import tempfile
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import keras_pibnas as kp
@@ -85,4 +88,27 @@ def inference(config, batches, gate):
         gate.end()
 
 
-JOBS = {"search": search, "train": train, "inference": inference}
+def pairs_of_batches(config):
+    """The library's pipeline, with crop, flip and cutout, over random images."""
+    size = (config["images"], config["side"], config["side"], 3)
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "random.npz")
+        images, labels = rng.integers(256, size=size, dtype="uint8"), np.arange(size[0]) % 10
+        np.savez(path, x_train=images, y_train=labels, x_test=images[:10], y_test=labels[:10])
+        splits = kp.data.load(path, side=None).halves()
+    options = {"augment": True, "cutout": config["side"] // 2, "drop_remainder": True}
+    return kp.data.bilevel(*(splits.batches(name, config["batch"], **options) for name in ("train", "valid")))
+
+
+def pipeline(config, batches, gate):
+    """Nothing but the batches of a search; many at a time, since a few are made while the worker waits."""
+    iterator = iter(pairs_of_batches(config).repeat())
+    while True:
+        gate.begin()
+        for _ in range(config["pairs"]):
+            next(iterator)
+        gate.end(repeats=config["pairs"])
+
+
+JOBS = {"search": search, "train": train, "inference": inference, "pipeline": pipeline}
