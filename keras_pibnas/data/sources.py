@@ -77,20 +77,24 @@ def _digits(side):
 
 
 def _cifar(name, data_dir):
-    import tensorflow_datasets as tfds
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     # Looked up here: tensorflow-datasets asks the network about a data set before it looks for its files.
     found = [*root.glob("dataset_info.json"), *sorted(root.glob(f"{name}/*/dataset_info.json"))]
     if not found:
         raise ValueError(
             f"{name} is not prepared in {root}. Either let tensorflow-datasets download it: python -c "
-            f"\"import tensorflow_datasets as tfds; "
-            f"tfds.builder('{name}', data_dir='{root}').download_and_prepare()\", or point data_dir at a directory that holds {name}/VERSION/dataset_info.json. "
-            f"Received: data_dir={data_dir}")
+            f"\"import tensorflow_datasets as tfds; tfds.builder('{name}', data_dir='{root}')"
+            f".download_and_prepare()\", or point data_dir at a directory that holds {name}/VERSION/"
+            f"dataset_info.json. Received: data_dir={data_dir}")
+    import tensorflow_datasets as tfds
     builder = tfds.builder_from_directory(found[-1].parent)
     if builder.name != name:
         raise ValueError(f"{root} holds {builder.name}, not {name}. Received: data_dir={data_dir}")
-    splits = [builder.as_dataset(split=split, batch_size=-1) for split in ("train", "test")]
+    try:
+        splits = [builder.as_dataset(split=split, batch_size=-1) for split in ("train", "test")]
+    except (tf.errors.OpError, OSError, ValueError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"The prepared {name} in {builder.data_path} is not readable: {reason}") from None
     train, test = ([split[key].numpy() for key in ("image", "label")] for split in splits)
     return Source(train, test, builder.info.features["label"].names)
 

@@ -77,7 +77,9 @@ class Splits:
         """tf.data of batches, float32 (B, side, side, C) and int32 (B,); each iteration is the next epoch.
 
         Order and augmentation of an epoch depend on the seed, its number and the example alone. The number of
-        the next one stands in the result's `position.epoch`, where a resumed run can set it.
+        the next one stands in the result's `position.epoch`, where a resumed run can set it. A callback that
+        sets it whenever an epoch begins is exact in all cases: under a distribution strategy, Keras takes one
+        more batch to build a model, and so a number.
 
         Args:
             split: "train", "valid" or "test".
