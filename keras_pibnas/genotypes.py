@@ -18,7 +18,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from random import Random
 
-# Op names that `parse`, `from_json` and `load` accept; filled by `keras_pibnas.spaces`. Empty: all names.
+# Op names that `parse`, `from_json` and `load` accept besides those of published genotypes; filled by
+# `keras_pibnas.spaces`. Empty: all names.
 OPS = set()
 
 _CELLS = ("normal", "reduce")
@@ -231,12 +232,15 @@ def _from_parts(parts, text):
 
 
 def _known(genotype):
+    """The genotype, if its op names are known. Whether they can be built is for `keras_pibnas.spaces` to say."""
+    known = OPS | {op for published in _PUBLISHED.values() for one in (published, published.resolved())
+                   for op, _ in one.normal + one.reduce}
     for cell in _CELLS:
         pairs = zip(getattr(genotype, cell), getattr(genotype.resolved(), cell), strict=True)
         for index, (pair, (op, _)) in enumerate(pairs):
-            if OPS and op not in OPS:
+            if OPS and op not in known:
                 raise ValueError(f"{cell}[{index}] = {pair}: unknown op {op!r}. "
-                                 f"Known: {', '.join(sorted(OPS))}")
+                                 f"Known: {', '.join(sorted(known))}")
     return genotype
 
 
