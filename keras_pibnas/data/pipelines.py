@@ -113,7 +113,7 @@ def bilevel(train, valid):
     An epoch is one pass over `train`; `valid` is repeated where it is shorter. Datasets as `Splits.batches`
     made them keep their promise: order and augmentation of both depend on (seed, epoch, example), where the
     epoch is that of the result's own `position`, from the `initial_epoch` of `train` on; `valid` is shuffled
-    here unless it was made with shuffle=False. (Any further call on them, as `.map`, makes ordinary datasets.)
+    here unless it was made with shuffle=False. (A further call on them, as `.map`, makes plain datasets.)
 
     Args:
         train, valid: batched tf.data of (images, labels), of known length, images (B, H, W, C) of one shape.
