@@ -232,7 +232,7 @@ def _from_parts(parts, text):
 
 
 def _known(genotype):
-    """The genotype, if its op names are known. Whether they can be built is for `keras_pibnas.spaces` to say."""
+    """The genotype, if its op names are known; whether they can be built is for `keras_pibnas.spaces`."""
     known = OPS | {op for published in _PUBLISHED.values() for one in (published, published.resolved())
                    for op, _ in one.normal + one.reduce}
     for cell in _CELLS:
