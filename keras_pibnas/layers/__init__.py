@@ -1,0 +1,19 @@
+"""Keras layers: the ops of the search spaces and what networks are put together with."""
+
+from keras_pibnas.layers.auxiliary import AuxiliaryHead
+from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.drop_path import DropPath
+from keras_pibnas.layers.layer_norm import LayerNorm
+from keras_pibnas.layers.op import Op, SharedOp
+from keras_pibnas.layers.pib_conv import PIBConv, PIBConvTable
+from keras_pibnas.layers.pool import AveragePool, MaxPool
+from keras_pibnas.layers.preprocess import ConvStem, PatchifyStem, ReLUConvBN, preprocess
+from keras_pibnas.layers.separable import Conv7x1_1x7, DilConv, SepConv
+from keras_pibnas.layers.skip import FactorizedReduce, Identity, skip_connect
+from keras_pibnas.layers.zero import Zero
+
+__all__ = [
+    "AuxiliaryHead", "AveragePool", "BatchNorm", "Conv7x1_1x7", "ConvStem", "DilConv", "DropPath", "FactorizedReduce",
+    "Identity", "LayerNorm", "MaxPool", "Op", "PIBConv", "PIBConvTable", "PatchifyStem", "ReLUConvBN", "SepConv",
+    "SharedOp", "Zero", "preprocess", "skip_connect",
+]  # fmt: skip

@@ -1,0 +1,114 @@
+"""The pseudo-inverted bottleneck convolution, and the earlier block that the paper's table counts."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.op import Op
+from keras_pibnas.layers.primitives import bias_add, convolution, depthwise, gelu, pointwise, tile
+from keras_pibnas.layers.separable import check_kernel_size
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class PIBConv(Op):
+    """Depthwise k (strided), BN, 1x1 to F * C, grouped k convolution back to C, GELU, 1x1.
+
+    "Pseudo-Inverted Bottleneck Convolution for DARTS Search Space", Fig. 2 c, as its code computes it: the second
+    k x k convolution has C groups of F channels each (gcd(F * C, C) groups where F is no integer). It has 3 K^2 C
+    depthwise weights where the paper's equation (2) counts 2 K^2 C.
+
+    Args: as `Op`; kernel_size: odd; expansion: F, with F * C an integer.
+    """
+
+    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, expansion=2, **kwargs):
+        super().__init__(channels, strides, affine, branches, **kwargs)
+        self.kernel_size, self.expansion = check_kernel_size(self, kernel_size), expansion
+        self.hidden = check_expansion(channels, expansion)
+        self.groups = math.gcd(self.hidden, channels)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        size = (self.kernel_size, self.kernel_size)
+        self.depthwise = self.depthwise_kernel("depthwise", self.kernel_size)
+        self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
+        self.batch_norm.build_for(self.normalized)
+        self.pointwise_1 = self.kernel("pointwise_1", (1, 1), self.channels, self.branches * self.hidden)
+        self.grouped = self.kernel("grouped", size, self.hidden // self.groups, self.width)
+        self.pointwise_2 = self.kernel("pointwise_2", (1, 1), self.channels, self.width)
+
+    @property
+    def normalized(self):
+        """Channels that the batch normalization sees."""
+        return self.width
+
+    def unshifted(self, x, mix=None, training=False):
+        x = depthwise(tile(x, self.channels, self.branches), self.depthwise, self.strides)
+        x = self._bottleneck(x, training)
+        return pointwise(gelu(x), ops.cast(weighted(self.pointwise_2, mix), x.dtype)), None
+
+    def _bottleneck(self, x, training):
+        """BN, 1x1 to F * C, grouped convolution; the normalization goes into the 1x1 kernel and its bias."""
+        scale, offset = self.batch_norm.input_coefficients(x, training)
+        kernel, bias = fold_before(ops.convert_to_tensor(self.pointwise_1), scale, offset, self.branches)
+        kernel, bias, grouped = (ops.cast(value, x.dtype) for value in (kernel, bias, self.grouped))
+        if self.groups != self.channels:
+            return convolution(bias_add(pointwise(x, kernel), bias), grouped)
+        fold = self.hidden // self.channels
+        parts = [
+            depthwise(bias_add(pointwise(x, kernel[..., f::fold]), bias[f::fold]), grouped[:, :, f, :, None])
+            for f in range(fold)
+        ]  # a channel and its F inputs, as F depthwise convolutions: twice as fast as C small groups
+        return sum(parts[1:], parts[0])
+
+    def get_config(self):
+        return super().get_config() | {"kernel_size": self.kernel_size, "expansion": self.expansion}
+
+
+def check_expansion(channels, expansion):
+    """Channels inside the bottleneck, expansion * channels."""
+    hidden = expansion * channels
+    if hidden != int(hidden) or hidden < 1:
+        raise ValueError(f"expansion * channels must be a positive integer. Received: expansion={expansion!r}, channels={channels}")
+    return int(hidden)
+
+
+def weighted(kernel, mix):
+    """A last kernel (..., E * C) times its branches' weights."""
+    if mix is None:
+        return ops.convert_to_tensor(kernel)
+    shape = (*kernel.shape[:-1], mix.shape[0], kernel.shape[-1] // mix.shape[0])
+    return ops.reshape(ops.reshape(kernel, shape) * ops.cast(mix, kernel.dtype)[:, None], kernel.shape)
+
+
+def fold_before(kernel, scale, offset, groups):
+    """Kernel and bias of conv(x * scale + offset, kernel). kernel (1, 1, I, G * O), scale, offset (G * I,)."""
+    inputs, outputs = kernel.shape[2:]
+    blocks = ops.reshape(kernel, (inputs, groups, outputs // groups))
+    scale, offset = (ops.transpose(ops.reshape(v, (groups, inputs))) for v in (scale, offset))
+    bias = ops.sum(blocks * offset[..., None], 0)
+    return ops.reshape(blocks * scale[..., None], kernel.shape), ops.reshape(bias, (outputs,))
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class PIBConvTable(PIBConv):
+    """The block that the rows of the paper's Table 1 fit: ReLU, depthwise k, 1x1 to F * C, BN, ReLU, grouped k, 1x1, BN.
+
+    Args: as `PIBConv`.
+    """
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.batch_norm_2 = BatchNorm(self.affine, name="batch_norm_2", dtype=self.dtype_policy)
+        self.batch_norm_2.build_for(self.width)
+
+    @property
+    def normalized(self):
+        return self.branches * self.hidden
+
+    def unshifted(self, x, mix=None, training=False):
+        x = depthwise(tile(ops.relu(x), self.channels, self.branches), self.depthwise, self.strides)
+        x = ops.relu(bias_add(*self.batch_norm.pointwise(x, self.pointwise_1, None, training)))
+        x = convolution(x, ops.cast(self.grouped, x.dtype))
+        return self.batch_norm_2.pointwise(x, self.pointwise_2, mix, training)

@@ -1,0 +1,61 @@
+"""3x3 pooling."""
+
+import keras
+from keras import ops
+
+from keras_pibnas.layers.batch_norm import BatchNorm, size, variance_of
+from keras_pibnas.layers.op import SharedOp
+from keras_pibnas.layers.primitives import average_pool, max_pool, moments
+from keras_pibnas.layers.replicas import replica_mean, replica_sum
+
+
+class _Pool(SharedOp):
+    """3x3 pooling with padding 1. Args: as `Op`; norm: whether a batch normalization without gamma and beta follows
+    (in the supernets of the `darts` space; discrete networks have none, as published)."""
+
+    def __init__(self, channels, strides=1, affine=True, branches=1, norm=False, **kwargs):
+        super().__init__(channels, strides, affine, branches, **kwargs)
+        self.norm = norm
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.batch_norm = BatchNorm(affine=False, name="batch_norm", dtype=self.dtype_policy) if self.norm else None
+        if self.norm:
+            self.batch_norm.build_for(self.width)
+
+    def shared(self, x, mix=None, training=False):
+        pooled = self.pool(x, self.strides)
+        if not self.norm:
+            return pooled, None if mix is None and self.branches == 1 else self.weight(mix, x), None
+        scale, offset = self._coefficients(pooled, mix, training)
+        return pooled, ops.cast(scale, x.dtype), ops.cast(offset, x.dtype)
+
+    def _coefficients(self, pooled, mix, training):
+        norm = self.batch_norm
+        if not training:
+            return norm.coefficients(norm.moving_mean, norm.moving_variance, None, mix)
+        mean, square = replica_mean(moments(pooled), size(pooled))
+        mean, variance = (self._every_branch(value) for value in (mean, variance_of(mean, square)))
+        return norm.coefficients(mean, variance, replica_sum(size(pooled)), mix)
+
+    def _every_branch(self, value):
+        blocks = ops.reshape(value, (self.sources, 1, self.channels))
+        shape = (self.sources, self.branches // self.sources, self.channels)
+        return ops.reshape(ops.broadcast_to(blocks, shape), (self.width,))
+
+    def get_config(self):
+        return super().get_config() | {"norm": self.norm}
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class MaxPool(_Pool):
+    __doc__ = _Pool.__doc__ + " The padding is -inf."
+
+    pool = staticmethod(max_pool)
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class AveragePool(_Pool):
+    __doc__ = _Pool.__doc__ + " The padding is left out of the count."
+
+    pool = staticmethod(average_pool)

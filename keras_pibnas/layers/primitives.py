@@ -1,0 +1,129 @@
+"""The few tensor functions that every op is made of.
+
+Layout is NHWC. `branches` edges are computed side by side as blocks of channels: (B, H, W, E * C). Kernels are stored as
+Keras stores them, the blocks along the last axis. Each function has one plain form in `keras.ops`, right on every backend
+and in every float type, and hands over to `native` where TensorFlow's oneDNN kernels are there.
+"""
+
+import keras
+from keras import ops
+
+from keras_pibnas.layers import native
+
+
+def pad(x, amount, value=0.0):
+    """Pads both sides of height and width. amount: an int, or (height, width)."""
+    rows, columns = (amount, amount) if isinstance(amount, int) else amount
+    if rows == columns == 0:
+        return x
+    return ops.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)), constant_values=value)
+
+
+def tile(x, channels, branches):
+    """(B, H, W, S * C) -> (B, H, W, E * C): each of the S source blocks E / S times in a row."""
+    sources = x.shape[-1] // channels
+    if sources == branches:
+        return x
+    blocks = ops.split(x, sources, axis=-1) if sources > 1 else [x]
+    return ops.concatenate([block for block in blocks for _ in range(branches // sources)], axis=-1)
+
+
+def depthwise(x, kernel, strides=1, dilation=1):
+    """Depthwise convolution, symmetric padding dilation * (k - 1) / 2. x (B, H, W, C), kernel (k, k, C, 1)."""
+    if strides == 2 and dilation == 2:  # reads only every second pixel, and there it is a plain convolution
+        x, strides, dilation = x[:, ::2, ::2], 1, 1
+    if native.available(x):
+        return native.depthwise(x, kernel, strides, dilation)
+    x = pad(x, dilation * (kernel.shape[0] - 1) // 2)
+    return ops.depthwise_conv(x, kernel, strides, "valid", dilation_rate=dilation, data_format="channels_last")
+
+
+def bias_add(x, bias):
+    """x + bias, where the backend fuses it into the convolution before it if it can. bias (C,)."""
+    return native.bias_add(x, bias) if native.available(x) else x + bias
+
+
+def pointwise(x, kernel):
+    """1x1 convolution in groups. x (B, H, W, G * I), kernel (1, 1, I, G * O)."""
+    if native.available(x):
+        return native.pointwise(x, kernel)
+    inputs, outputs = kernel.shape[2], kernel.shape[3]
+    groups = x.shape[-1] // inputs
+    blocks = ops.reshape(x, (-1, *x.shape[1:3], groups, inputs))
+    y = ops.einsum("bhwgi,igo->bhwgo", blocks, ops.reshape(kernel, (inputs, groups, outputs // groups)))
+    return ops.reshape(y, (-1, *x.shape[1:3], outputs))
+
+
+def convolution(x, kernel, strides=1, dilation=1):
+    """Dense or grouped convolution, symmetric padding. kernel (kh, kw, I, G * O) on x (B, H, W, G * I).
+
+    strides: an int, or (height, width).
+    """
+    strides = (strides, strides) if isinstance(strides, int) else tuple(strides)
+    x = pad(x, tuple(dilation * (k - 1) // 2 for k in kernel.shape[:2]))
+    if native.available(x):
+        return native.convolution(x, kernel, strides, dilation)
+    groups = x.shape[-1] // kernel.shape[2]
+    parts = zip(_blocks(x, groups), _blocks(kernel, groups), strict=True)
+    return ops.concatenate(
+        [ops.conv(a, k, strides, "valid", data_format="channels_last", dilation_rate=dilation) for a, k in parts], -1
+    )
+
+
+def _blocks(x, groups):
+    return ops.split(x, groups, axis=-1) if groups > 1 else [x]
+
+
+def scaled(x, scale):
+    """x * scale for every channel, (C,)."""
+    return native.scaled(x, scale) if native.available(x) else x * scale
+
+
+def expand(x, scale, channels, branches):
+    """Weights what all branches share: branch e gets x * scale[e], in one pass.
+
+    x (B, H, W, S * n * C) holds n tensors a source, scale (n, E * C) -> (B, H, W, E * C), summed over n.
+    A 1x1 convolution does it whose kernel is zero off the diagonal, so that no tiled copy of x is made.
+    """
+    count = scale.shape[0]
+    diagonal = ops.reshape(ops.eye(channels, dtype=scale.dtype), (1, channels, 1, channels))
+    kernel = diagonal * ops.reshape(scale, (count, 1, branches, channels))
+    return pointwise(x, ops.reshape(kernel, (1, 1, count * channels, branches * channels)))
+
+
+def max_pool(x, strides=1):
+    """3x3 maximum with padding 1 (of -inf); at stride 2 windows are centred on the even pixels."""
+    return _every(ops.max_pool(x, 3, 1, "same", data_format="channels_last"), strides)
+
+
+def average_pool(x, strides=1):
+    """3x3 average with padding 1 that leaves the padding out of the count."""
+    return _every(ops.average_pool(x, 3, 1, "same", data_format="channels_last"), strides)
+
+
+def _every(x, strides):
+    return x if strides == 1 else x[:, ::strides, ::strides]
+
+
+def moments(x):
+    """Mean of x and of x * x over batch, height and width: two tensors (C,), float32 or wider."""
+    x = _at_least_float32(x)
+    if native.available(x):
+        return native.moments(x)
+    return ops.mean(x, (0, 1, 2)), ops.mean(ops.square(x), (0, 1, 2))
+
+
+def moments_after(x, kernel):
+    """`moments` of pointwise(x, kernel), which the fast path does not compute."""
+    x = _at_least_float32(x)
+    kernel = ops.cast(kernel, x.dtype)
+    return native.moments_after(x, kernel) if native.available(x) else moments(pointwise(x, kernel))
+
+
+def _at_least_float32(x):
+    return ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16") else x
+
+
+def gelu(x):
+    """The exact GELU, x * Phi(x), with erf."""
+    return 0.5 * x * (1.0 + ops.erf(x * 0.7071067811865476))

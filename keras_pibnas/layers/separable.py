@@ -1,0 +1,85 @@
+"""Separable and dilated separable convolutions, and conv_7x1_1x7."""
+
+import keras
+from keras import ops
+
+from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.op import Op
+from keras_pibnas.layers.primitives import bias_add, convolution, depthwise, tile
+
+
+def check_kernel_size(layer, size):
+    if not isinstance(size, int) or size < 1 or size % 2 == 0:
+        raise ValueError(f"kernel_size of {type(layer).__name__} must be odd and positive. Received: {size!r}")
+    return size
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class DilConv(Op):
+    """ReLU, depthwise k with dilation, 1x1, BN. DARTS, `dil_conv_k`. Args: as `Op`; kernel_size: odd; dilation."""
+
+    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, dilation=2, **kwargs):
+        super().__init__(channels, strides, affine, branches, **kwargs)
+        self.kernel_size, self.dilation = check_kernel_size(self, kernel_size), dilation
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.depthwise = self.depthwise_kernel("depthwise", self.kernel_size)
+        self.pointwise = self.kernel("pointwise", (1, 1), self.channels, self.width)
+        self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
+        self.batch_norm.build_for(self.width)
+
+    def unshifted(self, x, mix=None, training=False):
+        x = tile(ops.relu(x), self.channels, self.branches)
+        x = depthwise(x, self.depthwise, self.strides, self.dilation)
+        return self.batch_norm.pointwise(x, self.pointwise, mix, training)
+
+    def get_config(self):
+        return super().get_config() | {"kernel_size": self.kernel_size, "dilation": self.dilation}
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class SepConv(Op):
+    """Twice: ReLU, depthwise k (the first one strided), 1x1, BN. DARTS, `sep_conv_k`. Args: as `Op`; kernel_size: odd."""
+
+    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, **kwargs):
+        super().__init__(channels, strides, affine, branches, **kwargs)
+        self.kernel_size = check_kernel_size(self, kernel_size)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.depthwise_1 = self.depthwise_kernel("depthwise_1", self.kernel_size)
+        self.pointwise_1 = self.kernel("pointwise_1", (1, 1), self.channels, self.width)
+        self.batch_norm_1 = BatchNorm(self.affine, name="batch_norm_1", dtype=self.dtype_policy)
+        self.depthwise_2 = self.depthwise_kernel("depthwise_2", self.kernel_size)
+        self.pointwise_2 = self.kernel("pointwise_2", (1, 1), self.channels, self.width)
+        self.batch_norm_2 = BatchNorm(self.affine, name="batch_norm_2", dtype=self.dtype_policy)
+        self.batch_norm_1.build_for(self.width)
+        self.batch_norm_2.build_for(self.width)
+
+    def unshifted(self, x, mix=None, training=False):
+        x = tile(ops.relu(x), self.channels, self.branches)
+        x = depthwise(x, self.depthwise_1, self.strides)
+        x = bias_add(*self.batch_norm_1.pointwise(x, self.pointwise_1, None, training))
+        x = depthwise(ops.relu(x), self.depthwise_2)
+        return self.batch_norm_2.pointwise(x, self.pointwise_2, mix, training)
+
+    def get_config(self):
+        return super().get_config() | {"kernel_size": self.kernel_size}
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class Conv7x1_1x7(Op):  # noqa: N801, the op's published name
+    """ReLU, 1x7 convolution of stride (1, s), 7x1 of stride (s, 1), BN. AmoebaNet's and PIBConv's `conv_7x1_1x7`."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.row = self.kernel("row", (1, 7), self.channels, self.width)
+        self.column = self.kernel("column", (7, 1), self.channels, self.width)
+        self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
+        self.batch_norm.build_for(self.width)
+
+    def unshifted(self, x, mix=None, training=False):
+        x = convolution(ops.relu(x), ops.cast(self.row, x.dtype), (1, self.strides))
+        x = convolution(x, ops.cast(self.column, x.dtype), (self.strides, 1))
+        return self.batch_norm.unshifted(x, mix, training)

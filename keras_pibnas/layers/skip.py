@@ -1,0 +1,80 @@
+"""The op `skip_connect`: identity, or factorized reduce where the side is halved."""
+
+import keras
+from keras import ops
+
+from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.op import Op, SharedOp
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class Identity(SharedOp):
+    """The input itself, on every edge. DARTS, `skip_connect` at stride 1."""
+
+    def shared(self, x, mix=None, training=False):
+        return x, None if mix is None and self.branches == 1 else self.weight(mix, x), None
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class FactorizedReduce(Op):
+    """ReLU, two 1x1 stride-2 convolutions of C / 2 outputs, the second on x shifted by one pixel, BN.
+
+    DARTS, `skip_connect` at stride 2 and the preprocessing after a reduction. Odd sides are zero-padded at the far end.
+    The two convolutions are one on stacked pixels, with a kernel of two blocks.
+
+    Args: as `Op`, with strides 2 only and an even number of channels; inputs: channels of the input (default:
+    `channels`).
+    """
+
+    def __init__(self, channels, strides=2, affine=True, branches=1, inputs=None, **kwargs):
+        super().__init__(channels, strides, affine, branches, **kwargs)
+        if strides != 2:
+            raise ValueError(f"A factorized reduce halves the side: strides must be 2. Received: strides={strides!r}")
+        if channels % 2:
+            raise ValueError(f"A factorized reduce joins two halves: channels must be even. Received: {channels}")
+        self.inputs = inputs
+
+    def build(self, input_shape):
+        inputs = self.inputs or self.channels
+        if input_shape[-1] % inputs:
+            raise ValueError(f"{self.name} takes {inputs} channels a state. Received: input shape {tuple(input_shape)}")
+        self.sources = input_shape[-1] // inputs
+        half = self.width // 2
+        self.conv_1 = self.kernel("conv_1", (1, 1), inputs, half)
+        self.conv_2 = self.kernel("conv_2", (1, 1), inputs, half)
+        self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
+        self.batch_norm.build_for(self.width)
+
+    def unshifted(self, x, mix=None, training=False):
+        x = ops.relu(x)
+        x = ops.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
+        stacked = self._stack(x[:, ::2, ::2], x[:, 1::2, 1::2])
+        return self.batch_norm.pointwise(stacked, self._joint_kernel(), mix, training)
+
+    def _stack(self, even, odd):
+        if self.sources == 1:
+            return ops.concatenate((even, odd), -1)
+        pairs = zip(ops.split(even, self.sources, -1), ops.split(odd, self.sources, -1), strict=True)
+        return ops.concatenate([half for pair in pairs for half in pair], -1)
+
+    def _joint_kernel(self):
+        """(1, 1, 2 I, E * C) whose branch is [[conv_1, 0], [0, conv_2]]."""
+        half = self.channels // 2
+        first, second = (
+            ops.reshape(ops.convert_to_tensor(kernel), (1, -1, self.branches, half)) for kernel in (self.conv_1, self.conv_2)
+        )
+        zero = ops.zeros_like(first)
+        joint = ops.concatenate((ops.concatenate((first, zero), -1), ops.concatenate((zero, second), -1)), 1)
+        return ops.reshape(joint, (1, 1, -1, self.width))
+
+    def compute_output_shape(self, input_shape):
+        return (*super().compute_output_shape(input_shape)[:3], self.width)
+
+    def get_config(self):
+        return super().get_config() | {"inputs": self.inputs}
+
+
+def skip_connect(channels, strides=1, affine=True, branches=1, **kwargs):
+    """Identity at stride 1, factorized reduce at stride 2."""
+    kind = Identity if strides == 1 else FactorizedReduce
+    return kind(channels, strides, affine, branches, **kwargs)

@@ -1,0 +1,15 @@
+"""The op `none`."""
+
+import keras
+from keras import ops
+
+from keras_pibnas.layers.op import Op
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class Zero(Op):
+    """Zeros of the output shape; in a mix it is left out, for it adds nothing. DARTS, section 2.1."""
+
+    def unshifted(self, x, mix=None, training=False):
+        shape = self.compute_output_shape(x.shape)
+        return ops.zeros((ops.shape(x)[0], *shape[1:]), x.dtype), None

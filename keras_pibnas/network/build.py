@@ -1,0 +1,116 @@
+"""From a genotype to a Keras model."""
+
+import keras
+
+from keras_pibnas import genotypes, skeleton
+from keras_pibnas.layers import AuxiliaryHead, ConvStem, DropPath, Identity, PatchifyStem, preprocess
+from keras_pibnas.layers.drop_path import check_rate
+from keras_pibnas.layers.model import LeanMixin
+from keras_pibnas.layers.op import uniform
+from keras_pibnas.spaces import build_op, canonical
+
+STEMS = {"conv3x3": ConvStem, "patchify": PatchifyStem}
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class DiscreteNetwork(LeanMixin, keras.Model):
+    """A functional model of a genotype, as `build_network` makes it."""
+
+
+def build_network(
+    genotype, input_shape=(32, 32, 3), num_classes=10, channels=36, layers=20, stem="conv3x3", auxiliary=False, drop_path=0.0
+):
+    """The discrete network of a genotype, as DARTS evaluates it: a functional model whose layers are the ops.
+
+    Args:
+        genotype: a Genotype, or the name of a published one.
+        input_shape: (height, width, channels) of the images.
+        num_classes: number of logits.
+        channels: C of a node in the first cell, even.
+        layers: number of cells, at least 2.
+        stem: "conv3x3" or "patchify".
+        auxiliary: adds the auxiliary head for training (its input, a third of the way from the end, needs 8 x 8 pixels).
+        drop_path: rate at which edges drop samples in training; `callbacks.DropPathSchedule` raises it.
+
+    Returns:
+        A keras.Model from images (B, H, W, C) to logits (B, num_classes), or with auxiliary=True to
+        {"logits": ..., "auxiliary": ...}, both (B, num_classes). `inference_model` takes training's parts out again.
+
+    Raises:
+        ValueError: names the argument, its value and what would be right.
+    """
+    genotype = _checked(genotype, input_shape, num_classes, stem)
+    plans = skeleton.plan(layers, channels, len(genotype.normal_concat), len(genotype.reduce_concat))
+    images = keras.Input(tuple(input_shape), name="images")
+    first = second = STEMS[stem](3 * channels, name="stem")(images)
+    outputs = {}
+    for plan in plans:
+        first, second = second, _cell(genotype, plan, first, second, check_rate(drop_path))
+        if auxiliary and plan.index == skeleton.auxiliary_index(layers):
+            outputs["auxiliary"] = AuxiliaryHead(num_classes, name="auxiliary")(second)
+    features = keras.layers.GlobalAveragePooling2D(name="pooling", data_format="channels_last")(second)
+    start = uniform(plans[-1].out_channels)
+    classifier = keras.layers.Dense(
+        num_classes, kernel_initializer=start, bias_initializer=start, dtype=_wide(), name="logits"
+    )
+    outputs["logits"] = classifier(features)
+    return DiscreteNetwork(images, outputs if auxiliary else outputs["logits"], name="network")
+
+
+def _wide():
+    """Logits stay float32 under mixed precision."""
+    return "float64" if keras.config.dtype_policy().compute_dtype == "float64" else "float32"
+
+
+def _checked(genotype, input_shape, num_classes, stem):
+    genotype = genotypes.get(genotype) if isinstance(genotype, str) else genotype
+    if not isinstance(genotype, genotypes.Genotype):
+        raise ValueError(f"genotype must be a Genotype or the name of a published one. Received: {genotype!r}")
+    if len(tuple(input_shape)) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
+        raise ValueError(f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}")
+    if not isinstance(num_classes, int) or num_classes < 2:
+        raise ValueError(f"num_classes must be an integer of at least 2. Received: num_classes={num_classes!r}")
+    if stem not in STEMS:
+        raise ValueError(f"stem must be one of {', '.join(STEMS)}. Received: stem={stem!r}")
+    return genotype.resolved()
+
+
+def _cell(genotype, plan, first, second, drop_path):
+    """States of one cell, in the order of the genotype's pairs."""
+    pairs = genotype.reduce if plan.reduction else genotype.normal
+    concat = genotype.reduce_concat if plan.reduction else genotype.normal_concat
+    name = f"cell_{plan.index}"
+    to_first = preprocess(plan.channels, plan.in_channels_prev_prev, plan.reduction_prev, name=f"{name}_preprocess_0")
+    to_second = preprocess(plan.channels, plan.in_channels_prev, False, name=f"{name}_preprocess_1")
+    states = [to_first(first), to_second(second)]
+    for node in range(genotype.nodes):
+        edges = [
+            _edge(pairs[index], states, plan, f"{name}_op_{index}", drop_path) for index in (2 * node, 2 * node + 1)
+        ]
+        states.append(keras.layers.Add(name=f"{name}_node_{node}")(edges))
+    return keras.layers.Concatenate(name=name)([states[state] for state in concat])
+
+
+def _edge(pair, states, plan, name, drop_path):
+    op_name, source = pair
+    strides = 2 if plan.reduction and source < 2 else 1
+    op = build_op(op_name, plan.channels, strides, name=f"{name}_{canonical(op_name)}")
+    y = op(states[source])
+    if drop_path and not isinstance(op, Identity):
+        y = DropPath(drop_path, name=f"{name}_drop_path")(y)
+    return y
+
+
+def inference_model(model):
+    """The model without auxiliary head and drop path, sharing the layers of the one it is made from.
+
+    Args: model: from `build_network` (or loaded from a file). Returns: a functional model, images to logits.
+    """
+    images = keras.Input(model.inputs[0].shape[1:], name="images")
+    plain = keras.models.clone_model(model, [images], clone_function=lambda layer: layer, call_function=_without_drop_path)
+    outputs = plain.output["logits"] if isinstance(plain.output, dict) else plain.output
+    return DiscreteNetwork(images, outputs, name=model.name)
+
+
+def _without_drop_path(layer, *args, **kwargs):
+    return args[0] if isinstance(layer, DropPath) else layer(*args, **kwargs)

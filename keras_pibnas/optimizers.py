@@ -1,0 +1,102 @@
+"""SGD and Adam with the update rules that DARTS was published with (those of PyTorch)."""
+
+import keras
+from keras import ops
+
+from keras_pibnas.layers.replicas import replica_count, replica_sum
+
+
+class _GlobalClipping(keras.optimizers.Optimizer):
+    """Clips the gradient of the global batch, not that of every replica (which Keras adds up after clipping)."""
+
+    def _clip_gradients(self, grads):
+        count = replica_count()
+        if self.global_clipnorm is None or count == 1:
+            return super()._clip_gradients(grads)
+        return [None if g is None else g / count for g in super()._clip_gradients(replica_sum(list(grads)))]
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class SGD(_GlobalClipping):
+    """Stochastic gradient descent with momentum: clip to the global norm, add l2 * w, v = m v + g, w -= lr v.
+
+    Keras's weight_decay is decoupled from the gradient, and its momentum holds the learning rate at which it was
+    collected; here both are as in DARTS (PyTorch). DARTS, section A.1.
+
+    Args:
+        learning_rate: a float or a keras.optimizers.schedules.LearningRateSchedule.
+        momentum: m.
+        l2: factor of the L2 term, added after clipping.
+        global_clipnorm: largest norm of the whole gradient, or None.
+    """
+
+    def __init__(self, learning_rate=0.025, momentum=0.9, l2=3e-4, global_clipnorm=5.0, name="sgd", **kwargs):
+        super().__init__(learning_rate=learning_rate, global_clipnorm=global_clipnorm, name=name, **kwargs)
+        self.momentum, self.l2 = momentum, l2
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.velocities = self.add_optimizer_variables(variables, "velocity")
+
+    def update_step(self, gradient, variable, learning_rate):
+        velocity = self.velocities[self._get_variable_index(variable)]
+        rate = ops.cast(learning_rate, variable.dtype)
+        moved = self.momentum * velocity + ops.cast(gradient, variable.dtype) + self.l2 * variable
+        self.assign(velocity, moved)
+        self.assign_sub(variable, rate * moved)
+
+    def virtual_step(self, gradients, variables, values):
+        """Where a step from `values` would lead, without clipping: w - lr (m v + g + l2 w). Assigns nothing.
+
+        Equation (7) of DARTS with its optimizer's momentum and L2 term. Lists of tensors in the order of variables.
+        """
+        moved = []
+        for gradient, variable, value in zip(gradients, variables, values, strict=True):
+            velocity = self.velocities[self._get_variable_index(variable)]
+            rate = ops.cast(self.learning_rate, value.dtype)
+            moved.append(value - rate * (self.momentum * velocity + gradient + self.l2 * value))
+        return moved
+
+    def get_config(self):
+        return super().get_config() | {"momentum": self.momentum, "l2": self.l2}
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class Adam(_GlobalClipping):
+    """Adam with an L2 term that is added to the gradient (PyTorch's weight_decay of Adam). DARTS, section A.1.
+
+    Args:
+        learning_rate: a float or a schedule.
+        beta_1, beta_2: decay of the moments.
+        epsilon: added to the square root of the second moment.
+        l2: factor of the L2 term.
+    """
+
+    def __init__(self, learning_rate=3e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8, l2=1e-3, name="adam", **kwargs):
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.beta_1, self.beta_2, self.epsilon, self.l2 = beta_1, beta_2, epsilon, l2
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.first, self.second = self.add_optimizer_variables(variables, ("first", "second"))
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        kind = variable.dtype
+        gradient = ops.cast(gradient, kind) + self.l2 * variable
+        first = self.beta_1 * self.first[index] + (1.0 - self.beta_1) * gradient
+        second = self.beta_2 * self.second[index] + (1.0 - self.beta_2) * ops.square(gradient)
+        self.assign(self.first[index], first)
+        self.assign(self.second[index], second)
+        step = ops.cast(self.iterations + 1, kind)
+        corrected = ops.sqrt(second / (1.0 - ops.power(ops.cast(self.beta_2, kind), step))) + self.epsilon
+        rate = ops.cast(learning_rate, kind) / (1.0 - ops.power(ops.cast(self.beta_1, kind), step))
+        self.assign_sub(variable, rate * first / corrected)
+
+    def get_config(self):
+        own = ("beta_1", "beta_2", "epsilon", "l2")
+        return super().get_config() | {name: getattr(self, name) for name in own}

@@ -1,0 +1,64 @@
+"""The relaxed cell."""
+
+import keras
+from keras import ops
+
+from keras_pibnas.layers import preprocess
+from keras_pibnas.search.edges import bundles, edge_row
+from keras_pibnas.search.mixed import MixedBundle, add_n
+
+
+class RelaxedCell(keras.layers.Layer):
+    """A cell with every op on every edge. DARTS, section 2.
+
+    Args: space: SearchSpace; plan: skeleton.CellPlan; nodes.
+    Call arguments: previous (the outputs of the two cells before, (B, H, W, C) each); mix (edges, ops), the softmax of
+    the cell's alphas; training. Returns (B, H', W', nodes * channels).
+    """
+
+    def __init__(self, space, plan, nodes, **kwargs):
+        super().__init__(**kwargs)
+        self.space, self.plan, self.nodes = space, plan, nodes
+        dtype = self.dtype_policy
+        channels = plan.channels
+        self.preprocess_0 = preprocess(channels, plan.in_channels_prev_prev, plan.reduction_prev, False, dtype=dtype)
+        self.preprocess_1 = preprocess(channels, plan.in_channels_prev, False, False, dtype=dtype)
+        self.edges = [edges for _, edges in bundles(nodes)]
+        self.rows = [[edge_row(source, node) for source, node in edges] for edges in self.edges]
+        self.bundles = [
+            MixedBundle(space, channels, 2 if plan.reduction and index == 0 else 1, len(edges), dtype=dtype)
+            for index, edges in enumerate(self.edges)
+        ]
+
+    def build(self, input_shape):
+        first, second = input_shape
+        for layer, shape in ((self.preprocess_0, first), (self.preprocess_1, second)):
+            layer.build(shape)
+            layer.built = True
+        shape = self.preprocess_1.compute_output_shape(second)
+        inner = tuple(-(-side // 2) for side in shape[1:3]) if self.plan.reduction else shape[1:3]
+        for index, bundle in enumerate(self.bundles):
+            sides, sources = (shape[1:3], 2) if index == 0 else (inner, 1)
+            bundle.build((shape[0], *sides, sources * self.plan.channels))
+            bundle.built = True
+
+    def call(self, previous, mix, training=False):
+        states = (self.preprocess_0(previous[0], training=training), self.preprocess_1(previous[1], training=training))
+        return self.walk(ops.concatenate(states, axis=-1), mix, training)
+
+    def walk(self, state, mix, training):
+        """From states 0 and 1, side by side, through all nodes to the concatenated output."""
+        arrived = [[] for _ in range(self.nodes)]
+        nodes = []
+        for bundle, edges, rows in zip(self.bundles, self.edges, self.rows, strict=True):
+            outputs = bundle(state, mix=ops.take(mix, rows, axis=0), training=training)
+            for (_, node), output in zip(edges, outputs, strict=True):
+                arrived[node].append(output)
+            state = add_n(arrived[len(nodes)])  # by now all edges into this node have been computed
+            nodes.append(state)
+        return ops.concatenate(nodes, axis=-1)
+
+    def compute_output_shape(self, previous):
+        shape = self.preprocess_1.compute_output_shape(previous[1])
+        sides = tuple(-(-side // 2) for side in shape[1:3]) if self.plan.reduction else shape[1:3]
+        return (shape[0], *sides, self.nodes * self.plan.channels)

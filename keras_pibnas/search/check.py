@@ -1,0 +1,55 @@
+"""What a user may hand to a supernet."""
+
+from keras_pibnas import skeleton
+
+STEMS = ("conv3x3", "patchify")
+HVPS = ("exact", "finite_difference")
+
+
+def check_settings(**settings):
+    """The settings, or a ValueError that names the first one that is wrong.
+
+    What depends on layers and channels alone is checked by `skeleton.plan`.
+    """
+    check_images(settings["input_shape"], settings["num_classes"], settings["stem"])
+    nodes = settings["nodes"]
+    if not isinstance(nodes, int) or not 1 <= nodes <= 8:
+        raise ValueError(f"nodes must be an integer from 1 to 8. Received: nodes={nodes!r}")
+    if settings["order"] not in (1, 2):
+        raise ValueError(f"order must be 1 or 2. Received: order={settings['order']!r}")
+    if settings["hvp"] not in HVPS:
+        raise ValueError(f"hvp must be one of {', '.join(HVPS)}. Received: hvp={settings['hvp']!r}")
+    skeleton.plan(settings["layers"], settings["channels"], nodes, nodes)
+    return settings
+
+
+def check_images(input_shape, num_classes, stem):
+    """Raises ValueError if these cannot be images, classes and a stem."""
+    if len(tuple(input_shape)) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
+        raise ValueError(f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}")
+    if not isinstance(num_classes, int) or num_classes < 2:
+        raise ValueError(f"num_classes must be an integer of at least 2. Received: num_classes={num_classes!r}")
+    if stem not in STEMS:
+        raise ValueError(f"stem must be one of {', '.join(STEMS)}. Received: stem={stem!r}")
+    if stem == "patchify" and min(input_shape[:2]) < 2:
+        raise ValueError(f"The patchify stem needs a side of at least 2 pixels. Received: input_shape={input_shape!r}")
+
+
+def check_pair(data):
+    """((x, y), (x_valid, y_valid)), or a ValueError."""
+    if not isinstance(data, tuple | list) or len(data) != 2 or not all(_is_batch(part) for part in data):
+        raise ValueError(
+            "A supernet trains on pairs ((x, y), (x_valid, y_valid)), such as keras_pibnas.data.bilevel(train, valid) "
+            f"gives. Received: {_describe(data)}"
+        )
+    return data
+
+
+def _is_batch(part):
+    return isinstance(part, tuple | list) and len(part) == 2
+
+
+def _describe(data):
+    if isinstance(data, tuple | list):
+        return f"({', '.join(_describe(part) for part in data)})"
+    return f"{type(data).__name__} of shape {tuple(getattr(data, 'shape', ()))}"

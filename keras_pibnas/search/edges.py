@@ -1,0 +1,31 @@
+"""The order of a cell's edges: the rows of alpha.
+
+Node i is state i + 2 and has an edge from each of the i + 2 states before it; rows go node by node, sources in order.
+"""
+
+
+def edge_count(nodes):
+    """Number of edges of a cell."""
+    return sum(node + 2 for node in range(nodes))
+
+
+def edge_row(source, node):
+    """The row of the edge from a source state to a node."""
+    return sum(earlier + 2 for earlier in range(node)) + source
+
+
+def node_rows(node):
+    """The rows of a node's edges, by source."""
+    return [edge_row(source, node) for source in range(node + 2)]
+
+
+def bundles(nodes):
+    """What is computed in one pass: a tuple of (sources, edges); edges are (source, node) pairs, source by source.
+
+    States 0 and 1 are known together and share the first bundle; the last node's state has no edges.
+    """
+    groups = [(0, 1), *((2 + node,) for node in range(nodes - 1))]
+    return tuple(
+        (sources, tuple((source, node) for source in sources for node in range(max(0, source - 1), nodes)))
+        for sources in groups
+    )

@@ -1,0 +1,53 @@
+"""The relaxed network: all cells of the supernet, as a function of images and alphas."""
+
+import keras
+from keras import ops
+
+from keras_pibnas import skeleton
+from keras_pibnas.layers import ConvStem, PatchifyStem
+from keras_pibnas.layers.op import uniform
+from keras_pibnas.search.cell import RelaxedCell
+
+STEMS = {"conv3x3": ConvStem, "patchify": PatchifyStem}
+
+
+class RelaxedNetwork(keras.Model):
+    """Stem, cells, average over the image, linear classifier. Its trainable variables are exactly the weights w.
+
+    Args: as `Supernet`.
+    Call arguments: images (B, H, W, C); alphas: [normal, reduce], each (edges, ops), float32; training.
+    Returns: logits (B, num_classes), float32 or wider.
+    """
+
+    def __init__(self, space, input_shape, num_classes, channels, layers, nodes, stem, **kwargs):
+        super().__init__(**kwargs)
+        dtype = self.dtype_policy
+        self.stem = STEMS[stem](3 * channels, dtype=dtype, name="stem")
+        plans = skeleton.plan(layers, channels, nodes, nodes)
+        self.cells = [RelaxedCell(space, plan, nodes, dtype=dtype, name=f"cell_{plan.index}") for plan in plans]
+        features = plans[-1].out_channels
+        wide = "float64" if dtype.compute_dtype == "float64" else "float32"
+        start = uniform(features)
+        self.classifier = keras.layers.Dense(
+            num_classes, kernel_initializer=start, bias_initializer=start, dtype=wide, name="classifier"
+        )
+        self._build_all((None, *input_shape), features)
+
+    def _build_all(self, shape, features):
+        self.stem.build(shape)
+        self.stem.built = True
+        first = second = self.stem.compute_output_shape(shape)
+        for cell in self.cells:
+            cell.build((first, second))
+            cell.built = True
+            first, second = second, cell.compute_output_shape((first, second))
+        self.classifier.build((None, features))
+        self.built = True
+
+    def call(self, images, alphas, training=False):
+        mix = [ops.softmax(ops.convert_to_tensor(alpha), axis=-1) for alpha in alphas]
+        first = second = self.stem(images, training=training)
+        for cell in self.cells:
+            output = cell([first, second], mix=mix[cell.plan.reduction], training=training)
+            first, second = second, output
+        return self.classifier(ops.mean(ops.cast(second, self.classifier.compute_dtype), axis=(1, 2)))

@@ -1,0 +1,208 @@
+"""The supernet: DARTS's bilevel search as a Keras model."""
+
+from collections import namedtuple
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_pibnas import optimizers, spaces
+from keras_pibnas.layers.model import LeanMixin
+from keras_pibnas.layers.replicas import replica_sum
+from keras_pibnas.search.check import check_pair, check_settings
+from keras_pibnas.search.derive import derive_genotype, softmax
+from keras_pibnas.search.edges import edge_count
+from keras_pibnas.search.network import RelaxedNetwork
+
+Seen = namedtuple("Seen", "loss logits state")
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class Supernet(LeanMixin, keras.Model):
+    """Searches a cell: `fit` on pairs of training and validation batches moves alphas and weights in turn.
+
+    DARTS (Liu et al., 2019), Algorithm 1, over any registered search space, the PIBConv paper's among them.
+
+    Args:
+        space: name of a search space (`spaces.names()`), or a SearchSpace.
+        input_shape: (height, width, channels) of the images.
+        num_classes: number of logits.
+        channels: C of a node in the first cell, even.
+        layers: number of cells, at least 2.
+        nodes: number of nodes in a cell, 1 to 8.
+        stem: "conv3x3", or "patchify" (4x4 convolution of stride 4).
+        order: 2 differentiates through one step of the weights; 1 takes the current weights for the trained ones.
+        hvp: the second-order term; "exact" by nested tapes, or "finite_difference" as published, which crosses kinks
+            of ReLU and max pooling and is far off there.
+        seed: of the alphas' initial values, or None.
+
+    Raises:
+        ValueError: names the argument, its value and what would be right.
+
+    Example:
+        supernet = keras_pibnas.Supernet("pibconv", channels=16, layers=8)
+        supernet.compile(metrics=["accuracy"])
+        supernet.fit(keras_pibnas.data.bilevel(train, valid), validation_data=valid, epochs=50)
+        supernet.genotype()
+    """
+
+    def __init__(
+        self, space="pibconv", input_shape=(32, 32, 3), num_classes=10, channels=16, layers=8, nodes=4,
+        stem="conv3x3", order=2, hvp="exact", seed=None, **kwargs,
+    ):  # fmt: skip
+        super().__init__(**kwargs)
+        self.space = spaces.get(spaces.SearchSpace(**space) if isinstance(space, dict) else space)
+        self.settings = check_settings(
+            input_shape=input_shape, num_classes=num_classes, channels=channels, layers=layers, nodes=nodes, stem=stem,
+            order=order, hvp=hvp, seed=seed,
+        )  # fmt: skip
+        self.nodes, self.order, self.hvp = nodes, order, hvp
+        self.network = RelaxedNetwork(
+            self.space, tuple(input_shape), num_classes, channels, layers, nodes, stem, name="network", dtype=self.dtype_policy
+        )
+        self.alphas = [self._alpha(kind, offset, seed) for offset, kind in enumerate(("normal", "reduce"))]
+        self.built = True
+
+    def _alpha(self, kind, offset, seed):
+        wide = "float64" if self.dtype_policy.compute_dtype == "float64" else "float32"
+        start = keras.initializers.RandomNormal(0.0, 1e-3, None if seed is None else seed + offset)
+        shape = (edge_count(self.nodes), len(self.space.primitives))
+        return self.add_weight(name=f"alpha_{kind}", shape=shape, initializer=start, dtype=wide, autocast=False)
+
+    def call(self, images, training=False):
+        """Logits (B, num_classes) of images (B, H, W, C) at the current alphas."""
+        return self.network(images, values(self.alphas), training=training)
+
+    def compile(self, optimizer=None, alpha_optimizer=None, loss=None, metrics=None, **kwargs):
+        """Configures the search; every default is DARTS's.
+
+        Args:
+            optimizer: of the weights; default `optimizers.SGD(0.025)`.
+            alpha_optimizer: of the alphas; default `optimizers.Adam(3e-4)`.
+            loss: of logits; default sparse categorical cross-entropy.
+            metrics: as keras.Model.compile takes them; default ["accuracy"].
+            **kwargs: further arguments of keras.Model.compile.
+        """
+        optimizer = optimizers.SGD(0.025) if optimizer is None else optimizer
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss
+        metrics = ["accuracy"] if metrics is None else metrics
+        super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
+        self.alpha_optimizer = keras.optimizers.get(optimizers.Adam() if alpha_optimizer is None else alpha_optimizer)
+        self.optimizer.build(self.network.trainable_variables)
+        self.alpha_optimizer.build(self.alphas)
+        self._traced_alpha_gradients = None
+
+    def train_step(self, data):
+        """One round of Algorithm 1 on ((x, y), (x_valid, y_valid)); returns the metrics."""
+        train, valid = check_pair(data)
+        # 1. Move alpha down d/dalpha L_valid(w - xi * dL_train/dw, alpha).
+        self.alpha_optimizer.apply(self._alpha_gradients(train, valid), self.alphas)
+        # 2. Move w down dL_train/dw, at the new alpha.
+        gradient, seen = self.weight_gradient(values(self.network.trainable_variables), values(self.alphas), train)
+        self.optimizer.apply(gradient, self.network.trainable_variables)
+        for variable, value in zip(self.network.non_trainable_variables, seen.state, strict=True):
+            variable.assign(value)
+        return self.measure(train, seen)
+
+    def alpha_gradients(self, train, valid):
+        """The gradient that moves the alphas; assigns nothing.
+
+        Args: train, valid: batches (x, y) of images (B, H, W, C) and labels (B,).
+
+        Returns:
+            [d normal, d reduce], each (edges, ops): of L_valid(w, alpha) at order 1, else of
+            L_valid(w - xi (m v + dL_train(w, alpha)/dw + l2 w), alpha), equation (7) of DARTS, at the weights'
+            learning rate xi.
+        """
+        if not self.compiled:
+            self.compile()
+        if self._traced_alpha_gradients is None:
+            self._traced_alpha_gradients = tf.function(self._alpha_gradients, autograph=False)
+        to_tensors = tf.nest.map_structure(tf.convert_to_tensor, (tuple(train), tuple(valid)))
+        return list(self._traced_alpha_gradients(*to_tensors))
+
+    def _alpha_gradients(self, train, valid):
+        weights, alphas = values(self.network.trainable_variables), values(self.alphas)
+        if self.order == 1:
+            return self.loss_gradient(weights, alphas, valid, alphas)[0]
+        if self.hvp == "exact":
+            return self._exact_second_order(weights, alphas, train, valid)
+        return self._finite_difference(weights, alphas, train, valid)
+
+    def _exact_second_order(self, weights, alphas, train, valid):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(alphas)
+            gradient, _ = self.weight_gradient(weights, alphas, train)
+            seen = self.see(self.virtual_step(weights, replica_sum(gradient)), alphas, valid)
+        return tape.gradient(seen.loss, alphas, unconnected_gradients="zero")
+
+    def _finite_difference(self, weights, alphas, train, valid):
+        """DARTS, equation (8), with radius r = 0.01 / |v|."""
+        gradient, _ = self.weight_gradient(weights, alphas, train)
+        moved = self.virtual_step(weights, replica_sum(gradient))
+        both, _ = self.loss_gradient(moved, alphas, valid, [alphas, moved])
+        direct, vector = both[0], replica_sum(both[1])
+        radius = 0.01 / tf.linalg.global_norm(vector)
+        plus, minus = (
+            self.loss_gradient([w + sign * radius * v for w, v in zip(weights, vector, strict=True)], alphas, train, alphas)[0]
+            for sign in (1.0, -1.0)
+        )
+        rate = ops.cast(self.optimizer.learning_rate, radius.dtype)
+        return [d - rate * (p - m) / (2.0 * radius) for d, p, m in zip(direct, plus, minus, strict=True)]
+
+    def virtual_step(self, weights, gradient):
+        """w' = w - xi * (what the optimizer would follow): tensors, nothing assigned."""
+        if hasattr(self.optimizer, "virtual_step"):
+            return self.optimizer.virtual_step(gradient, self.network.trainable_variables, weights)
+        rate = self.optimizer.learning_rate
+        return [w - ops.cast(rate, w.dtype) * g for w, g in zip(weights, gradient, strict=True)]
+
+    def weight_gradient(self, weights, alphas, batch):
+        """(dL/dw at those weights and alphas, what was `Seen`); assigns nothing."""
+        return self.loss_gradient(weights, alphas, batch, weights)
+
+    def loss_gradient(self, weights, alphas, batch, sources):
+        """(Gradient of the loss by the sources, what was `Seen`); assigns nothing."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sources)
+            seen = self.see(weights, alphas, batch)
+        return tape.gradient(seen.loss, sources, unconnected_gradients="zero"), seen
+
+    def see(self, weights, alphas, batch):
+        """Loss, logits and moved statistics of a batch in training mode, as functions of weights and alphas."""
+        images, labels = batch
+        state = values(self.network.non_trainable_variables)
+        logits, state = self.network.stateless_call(weights, state, images, alphas, training=True)
+        return Seen(self.compute_loss(images, labels, logits), logits, state)
+
+    def measure(self, batch, seen):
+        """Updates the loss and the metrics with a training batch, and returns them by name."""
+        images, labels = batch
+        count = ops.shape(images)[0]
+        self._loss_tracker.update_state(keras.src.losses.loss.unscale_loss_for_distribution(seen.loss), sample_weight=count)
+        return self.compute_metrics(images, labels, seen.logits)
+
+    def mixing_weights(self):
+        """[normal, reduce]: the softmax of the alphas as NumPy arrays (edges, ops)."""
+        return [softmax(alpha) for alpha in self.alphas]
+
+    def genotype(self):
+        """The discrete cells that the alphas stand for now. DARTS, section 2.4."""
+        return derive_genotype(*(ops.convert_to_numpy(a) for a in self.alphas), self.space.primitives, self.nodes)
+
+    def get_config(self):
+        space = {"name": self.space.name, "primitives": self.space.primitives, "pool_norm": self.space.pool_norm}
+        dtype = keras.dtype_policies.serialize(self.dtype_policy)
+        return self.settings | {"space": space, "name": self.name, "dtype": dtype}
+
+    def get_compile_config(self):
+        alpha_optimizer = keras.optimizers.serialize(self.alpha_optimizer) if self.compiled else None
+        return (super().get_compile_config() or {}) | {"alpha_optimizer": alpha_optimizer}
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+
+def values(variables):
+    """The variables' values as tensors, read once."""
+    return [tf.convert_to_tensor(variable.value) for variable in variables]

@@ -1,0 +1,82 @@
+"""Named search spaces."""
+
+from dataclasses import dataclass
+
+from keras_pibnas.spaces.registry import build_op, canonical
+
+POOLS = ("max_pool_3x3", "avg_pool_3x3")
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The ops that an edge chooses from.
+
+    Args:
+        name: of the space.
+        primitives: op names, in the order of the columns of alpha.
+        pool_norm: whether pools in the supernet are followed by a batch normalization without gamma and beta.
+    """
+
+    name: str
+    primitives: tuple
+    pool_norm: bool = False
+
+    def build_op(self, name, /, channels, strides=1, branches=1, **kwargs):
+        """The layer of an op as a supernet of this space has it: without gamma and beta."""
+        if self.pool_norm and canonical(name) in POOLS:
+            kwargs["norm"] = True
+        return build_op(name, channels, strides, affine=False, branches=branches, **kwargs)
+
+
+_SPACES = {}
+
+
+def register(name, primitives, pool_norm=False):
+    """Adds a search space. Args: as `SearchSpace`. Returns it.
+
+    Raises:
+        ValueError: the name is taken, an op is unknown or stands twice, or there is nothing but `none`.
+    """
+    primitives = tuple(primitives)
+    if name in _SPACES:
+        raise ValueError(f"Search space {name!r} is registered already. Known: {', '.join(names())}")
+    known = [canonical(op) for op in primitives]
+    if len(set(known)) != len(known) or not set(known) - {"none"}:
+        raise ValueError(f"A search space needs different ops, one at least besides none. Received: {primitives}")
+    _SPACES[name] = SearchSpace(name, primitives, pool_norm)
+    return _SPACES[name]
+
+
+def names():
+    """The names of all search spaces, sorted."""
+    return tuple(sorted(_SPACES))
+
+
+def get(name):
+    """The search space of that name (a SearchSpace is returned as it is).
+
+    Raises:
+        ValueError: names the known ones.
+    """
+    if isinstance(name, SearchSpace):
+        return name
+    if name not in _SPACES:
+        raise ValueError(f"Unknown search space {name!r}. Known: {', '.join(names())}")
+    return _SPACES[name]
+
+
+_COMMON = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect")
+_DILATED = ("dil_conv_3x3", "dil_conv_5x5")
+
+# DARTS, section 3.1.1, in the order of its code.
+register("darts", (*_COMMON, "sep_conv_3x3", "sep_conv_5x5", *_DILATED), pool_norm=True)
+# The PIBConv paper, section 3: its ten ops, in its order.
+register(
+    "pibconv",
+    ("none", "skip_connect", "pib_conv_3x3", "pib_conv_5x5", "pib_conv_7x7", *_DILATED, "conv_7x1_1x7", "max_pool_3x3",
+     "avg_pool_3x3"),
+)  # fmt: skip
+# The eight ops of the code published with that paper.
+register("pibconv_published", (*_COMMON, "pib_conv_3x3", "pib_conv_5x5", *_DILATED))
+# The same with the block that the paper's Table 1 counts.
+register("pib_conv_table", (*_COMMON, "pib_conv_table_3x3", "pib_conv_table_5x5", *_DILATED))

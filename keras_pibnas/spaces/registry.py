@@ -1,0 +1,102 @@
+"""Ops by name. An op is a factory (channels, strides, affine, branches, **kwargs) -> Keras layer."""
+
+import inspect
+from functools import partial
+
+from keras_pibnas import genotypes, layers
+from keras_pibnas.spaces.per_branch import PerBranch
+
+_OPS = {}
+_ALIASES = {}
+
+
+def register_op(name, factory):
+    """Adds an op, under which name spaces and genotypes may then use it.
+
+    Args:
+        name: a string.
+        factory: called as factory(channels, strides=, affine=, name=, ...) -> Keras layer that maps (B, H, W, channels)
+            to (B, ceil(H / strides), ceil(W / strides), channels). If it takes `branches`, it is called with the number
+            of edges to compute in one pass, and its layer with their weights `mix` (see `layers.Op`); else every edge
+            gets a layer of its own, which is slower.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in _OPS or name in _ALIASES:
+        raise ValueError(f"Op {name!r} is registered already. Received: name={name!r}; choose another.")
+    if not callable(factory):
+        raise ValueError(f"The factory of op {name!r} must be callable. Received: {factory!r}")
+    _OPS[name] = factory
+    genotypes.OPS.add(name)
+
+
+def register_alias(alias, name):
+    """Lets another name stand for a registered op."""
+    _ALIASES[alias] = canonical(name)
+    genotypes.OPS.add(alias)
+
+
+def op_names():
+    """The names of all registered ops, sorted, without aliases."""
+    return tuple(sorted(_OPS))
+
+
+def canonical(name):
+    """The registered name that a name or alias stands for.
+
+    Raises:
+        ValueError: names the op and the known ones.
+    """
+    name = _ALIASES.get(name, name)
+    if name not in _OPS:
+        raise ValueError(f"Unknown op {name!r}. Known: {', '.join(op_names())}")
+    return name
+
+
+def build_op(name, /, channels, strides=1, affine=True, branches=1, **kwargs):
+    """A Keras layer that computes an op.
+
+    Args:
+        name: a registered op or alias.
+        channels: C, of input and output.
+        strides: 1 or 2.
+        affine: whether batch normalizations have gamma and beta.
+        branches: E, how many edges the layer computes in one pass.
+        **kwargs: passed to the layer, such as name or dtype.
+
+    Returns:
+        A layer (B, H, W, C) -> (B, ceil(H / strides), ceil(W / strides), E * C).
+
+    Raises:
+        ValueError: unknown op, or arguments that the op cannot take.
+    """
+    factory = _OPS[canonical(name)]
+    settings = {"strides": strides, "affine": affine, **kwargs}
+    if branches == 1 or _takes(factory, "branches"):
+        extra = {"branches": branches} if _takes(factory, "branches") else {}
+        return factory(channels, **settings, **extra)
+    return PerBranch(partial(factory, **settings), channels, strides, branches)
+
+
+def _takes(factory, argument):
+    parameters = inspect.signature(factory).parameters
+    if argument in parameters:
+        return True
+    inner = factory.func if isinstance(factory, partial) else factory
+    return isinstance(inner, type) and issubclass(inner, layers.Op)
+
+
+for _size in (3, 5, 7):
+    register_op(f"sep_conv_{_size}x{_size}", partial(layers.SepConv, kernel_size=_size))
+    register_op(f"pib_conv_{_size}x{_size}", partial(layers.PIBConv, kernel_size=_size))
+    register_op(f"pib_conv_table_{_size}x{_size}", partial(layers.PIBConvTable, kernel_size=_size))
+for _size in (3, 5):
+    register_op(f"dil_conv_{_size}x{_size}", partial(layers.DilConv, kernel_size=_size))
+    register_alias(f"dialated_conv_{_size}x{_size}", f"dil_conv_{_size}x{_size}")  # the paper's spelling
+register_op("none", layers.Zero)
+register_op("skip_connect", layers.skip_connect)
+register_op("max_pool_3x3", layers.MaxPool)
+register_op("avg_pool_3x3", layers.AveragePool)
+register_op("conv_7x1_1x7", layers.Conv7x1_1x7)
+register_alias("skip_conn", "skip_connect")
