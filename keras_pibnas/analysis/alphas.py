@@ -1,0 +1,115 @@
+"""Reading alphas: rows are edges, columns are ops, the softmax over a row gives the weights of its ops."""
+
+import itertools
+
+import numpy as np
+
+
+def op_weights(alphas):
+    """Softmax over the last axis: the weights of the ops. Args: alphas, (..., ops)."""
+    shifted = np.exp(alphas - np.max(alphas, axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def edge_ends(edge):
+    """(source state, node) of a row of alpha: rows go node by node; node i reads states 0 to i + 1."""
+    node = 0
+    while edge >= node + 2:
+        edge, node = edge - node - 2, node + 1
+    return edge, node
+
+
+def edge_row(source, node):
+    """The row of alpha of the edge from a source state to a node: the inverse of `edge_ends`."""
+    return node * (node + 3) // 2 + source
+
+
+def edge_name(edge):
+    r"""Row 0 is "$c_{k-2}$ → 0", row 4 is "0 → 1"."""
+    source, node = edge_ends(edge)
+    return f"{('$c_{k-2}$', '$c_{k-1}$')[source] if source < 2 else source - 2} → {node}"
+
+
+def genotype_weights(genotype, alphas, primitives):
+    """The weights of the ops that a genotype took, for `plot_genotype`.
+
+    Args:
+        genotype: a Genotype read off `alphas`.
+        alphas: {"normal": (edges, ops), "reduce": (edges, ops)}, before the softmax.
+        primitives: op names of the columns.
+
+    Returns:
+        {"normal": one number a pair, "reduce": one number a pair}.
+
+    Raises:
+        ValueError: an op of the genotype is not among the primitives, or an edge not among the rows.
+    """
+    return {
+        which: [
+            _pair_weight(alpha, primitives, i // 2, *pair) for i, pair in enumerate(getattr(genotype, which))
+        ]
+        for which, alpha in alphas.items()
+    }
+
+
+def _pair_weight(alpha, primitives, node, op, source):
+    row = edge_row(source, node)
+    if op not in primitives or row >= len(alpha):
+        raise ValueError(
+            f"The alphas have {len(alpha)} edges and the ops {', '.join(primitives)}. "
+            f"Received: {op!r} on edge {row} of a genotype"
+        )
+    return float(op_weights(np.asarray(alpha)[row])[list(primitives).index(op)])
+
+
+def favoured(history, primitives, edge):
+    """The op with the largest weight on an edge at the last epoch, `none` and `skip_connect` left aside.
+
+    Args: as `crossings`. Raises: ValueError, if there is no other op.
+    """
+    history, edge = checked(history, primitives, edge)
+    others = [i for i, op in enumerate(primitives) if op not in ("none", "skip_connect")]
+    if not others:
+        raise ValueError(f"There is no op besides none and skip_connect. Received: {list(primitives)}")
+    return primitives[max(others, key=lambda i: history[-1, edge, i])]
+
+
+def crossings(history, primitives, edge):
+    """Where the favoured op of an edge and skip_connect change places (PIBConv paper, Fig. 3a).
+
+    Args:
+        history: alphas before the softmax, (epochs, edges, ops); row 0 is epoch 0.
+        primitives: op names of the columns, skip_connect among them.
+        edge: row of alpha.
+
+    Returns:
+        List of epochs, interpolated between rows; empty where they never cross. See `favoured`.
+
+    Raises:
+        ValueError: shapes and primitives differ, the edge does not exist, or there is no skip_connect.
+    """
+    history, edge = checked(history, primitives, edge)
+    if "skip_connect" not in primitives:
+        raise ValueError(f"There is no skip_connect to cross. Received: primitives={list(primitives)}")
+    weights, column = op_weights(history[:, edge]), list(primitives).index
+    gap = weights[:, column(favoured(history, primitives, edge))] - weights[:, column("skip_connect")]
+    rows = np.flatnonzero(gap)  # A tie is on neither side: passing through one is one crossing.
+    flips = [(a, b) for a, b in itertools.pairwise(rows) if gap[a] * gap[b] < 0]
+    return [float(a + (b - a) * gap[a] / (gap[a] - gap[b])) for a, b in flips]
+
+
+def checked(history, primitives, edge=0):
+    """`history` as an array of shape (epochs, edges, ops) that fits the primitives, and the edge.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    history = np.asarray(history, "float64")
+    if history.ndim != 3 or not history.size or history.shape[2] != len(primitives):
+        raise ValueError(
+            f"Alphas of {len(primitives)} ops have shape (epochs, edges, {len(primitives)}). "
+            f"Received: shape {history.shape}"
+        )
+    if not 0 <= edge < history.shape[1]:
+        raise ValueError(f"Edges are 0 to {history.shape[1] - 1}. Received: edge={edge}")
+    return history, int(edge)

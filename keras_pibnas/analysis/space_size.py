@@ -1,0 +1,136 @@
+"""How many architectures a search space holds, exactly, as Python integers."""
+
+import math
+
+from keras_pibnas import spaces
+
+# What the lecture notes' two other kinds of search space are called here.
+NASNET, NETWORK = "nasnet", "network"
+
+
+def space_size(space="darts", nodes=4, **choices):
+    """Sizes of a search space, by what is counted.
+
+    Args:
+        space: a search space or its name (cells as DARTS has them), "nasnet" (cell level) or "network"
+            (network level).
+        nodes: nodes of a cell, at least 1; of no meaning for the latter two.
+        **choices: `operations` of a space of cells, if another number than its own (none not counted); the
+            arguments of `nasnet_space_size` and of `network_space_size`.
+
+    Returns:
+        dict, description -> number of architectures.
+
+    Raises:
+        ValueError: an unknown space, or a choice out of range.
+        TypeError: a choice that the space does not have.
+    """
+    if space == NASNET:
+        return {"cells": nasnet_space_size(**choices)}
+    if space == NETWORK:
+        return {"networks": network_space_size(**choices)}
+    if space not in spaces.names() and isinstance(space, str):
+        raise ValueError(f"Unknown space {space!r}. Known: {', '.join((*spaces.names(), NASNET, NETWORK))}")
+    own = len([op for op in spaces.get(space).primitives if op != "none"])
+    return darts_space_size(nodes, **{"operations": own, **choices})
+
+
+def darts_cell_size(nodes=4, operations=7):
+    """Discrete cells: node i reads two different ones of its i + 2 inputs, each through one operation.
+
+    That is the product over i of C(i + 2, 2) * operations^2; for 4 nodes and 7 operations 180 * 7^8 =
+    1,037,664,180, the 10^9 of DARTS (arXiv:1806.09055, appendix). Isomorphic cells are counted apart.
+
+    Args:
+        nodes: at least 1.
+        operations: candidates on an edge, none not counted.
+    """
+    _check(nodes=nodes, operations=operations)
+    return math.prod(math.comb(node + 2, 2) for node in range(nodes)) * operations ** (2 * nodes)
+
+
+def darts_space_size(nodes=4, operations=7):
+    """Sizes of a space of cells in the ways that the literature counts.
+
+    Args: as `darts_cell_size`.
+
+    Returns:
+        dict: cells as `darts_cell_size`; pairs of a normal and a reduction cell; and cells and pairs whose
+        every edge is free to be one of the operations or none, (operations + 1)^edges: what alpha spans.
+    """
+    cell = darts_cell_size(nodes, operations)
+    free = (operations + 1) ** (nodes * (nodes + 3) // 2)
+    return {
+        "cells, two edges a node": cell,
+        "normal and reduction cells, two edges a node": cell**2,
+        "cells, edges unconstrained": free,
+        "normal and reduction cells, edges unconstrained": free**2,
+    }
+
+
+def nasnet_space_size(operations=5, combinations=2, blocks=5):
+    """Cells of NASNet as the lecture notes count them: (2 * 2 * M * M * N)^B = 4^B M^(2B) N^B.
+
+    Each of B blocks chooses two inputs, either one of two candidates; an operation for each, of M; and a way
+    to combine the results, of N. For M = 5, N = 2, B = 5 that is 3.2e11.
+
+    Args:
+        operations: M, at least 1.
+        combinations: N, at least 1.
+        blocks: B, at least 1.
+    """
+    _check(operations=operations, combinations=combinations, blocks=blocks)
+    return 4**blocks * operations ** (2 * blocks) * combinations**blocks
+
+
+def network_space_size(
+    depths=(2, 3, 4), widths=(3, 4, 6), kernels=(3, 5, 7), resolutions=(224,), units=5, topologies=1
+):
+    """Networks that differ in depth, width, kernel size, resolution and topology: the network level.
+
+    Each unit chooses its depth, each layer of it a width and a kernel size on its own:
+    resolutions * topologies * (sum over depths d of (widths * kernels)^d)^units. The defaults are the space of
+    Once-for-All (arXiv:1908.09791, section 3.1), more than 10^19 networks, at one resolution.
+
+    Args:
+        depths: numbers of layers that a unit may have, whole numbers from 0 (the unit is skipped).
+        widths: choices of a layer's width or expansion ratio.
+        kernels: choices of a layer's kernel size.
+        resolutions: choices of the input side.
+        units: number of units (stages).
+        topologies: number of ways to connect them, for example `topology_paths`.
+
+    Raises:
+        ValueError: no choice, or one twice, along a dimension.
+    """
+    _check(units=units, topologies=topologies)
+    dimensions = {"depths": depths, "widths": widths, "kernels": kernels, "resolutions": resolutions}
+    for name, choices in dimensions.items():
+        if not choices or len(set(choices)) != len(choices):
+            raise ValueError(f"`{name}` needs different choices, one at least. Received: {name}={choices}")
+    if any(depth < 0 or depth != int(depth) for depth in depths):
+        raise ValueError(f"`depths` are whole numbers from 0. Received: depths={depths}")
+    layer = len(widths) * len(kernels)
+    return len(resolutions) * topologies * sum(layer**depth for depth in depths) ** units
+
+
+def topology_paths(layers=12, levels=4):
+    """Ways through the resolutions, from the finest, at each layer one level up, one down or none.
+
+    For 12 layers and 4 levels 28,657, the 2.9 * 10^4 paths of Auto-DeepLab (arXiv:1901.02985).
+
+    Args:
+        layers: at least 1; the first is at the finest level.
+        levels: resolutions, each half of the one before.
+    """
+    _check(layers=layers, levels=levels)
+    ways = [1] + [0] * (levels - 1)
+    for _ in range(layers - 1):
+        ways = [sum(ways[max(0, level - 1) : level + 2]) for level in range(levels)]
+    return sum(ways)
+
+
+def _check(**counts):
+    for name, count in counts.items():
+        if isinstance(count, bool) or count != int(count) or count < 1:
+            raise ValueError(f"`{name}` is a whole number of at least 1. Received: {name}={count!r}")
