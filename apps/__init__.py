@@ -23,7 +23,7 @@ def _quiet():
             os.close(saved)
 
 
-# TensorFlow 2.21 writes a dozen lines about the machine while it is imported, before it reads the log level; a
-# command promises one line on standard error.
+# TensorFlow 2.21 writes about the machine while it is imported, before it reads the log level.
+# A command promises one line on standard error.
 with _quiet():
     import tensorflow  # noqa: F401

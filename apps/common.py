@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+import keras
+
 import keras_pibnas as kp
 
 
@@ -26,8 +28,20 @@ def rate(text):
     return value
 
 
+def seed(text):
+    """A whole number that seeds NumPy, Python and TensorFlow."""
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise ValueError
+    return value
+
+
 # As argparse's errors print them.
-positive.__name__, rate.__name__ = "whole number (1 or more)", "number above 0"
+positive.__name__, rate.__name__, seed.__name__ = (
+    "whole number (1 or more)",
+    "number above 0",
+    "seed (0 to 2^32 - 1)",
+)
 
 # The same flag means the same in every command; a command chooses its flags and their defaults.
 FLAGS = {
@@ -44,8 +58,12 @@ FLAGS = {
     "stem": {"choices": ("conv3x3", "patchify"), "help": "first layer"},
     "batch_size": {"type": positive, "help": "images a step"},
     "epochs": {"type": positive, "help": "passes over the training images"},
-    "learning_rate": {"type": rate, "help": "initial learning rate of the weights, a step"},
-    "seed": {"type": int, "help": "seed of weights, data order, halves and augmentation"},
+    "learning_rate": {"type": rate, "help": "learning rate of the weights at the first step"},
+    "alpha_learning_rate": {"type": rate, "help": "learning rate of the alphas"},
+    "cutout": {"type": int, "help": "side in pixels of the square cut out of training images; 0: none"},
+    "drop_path": {"type": float, "help": "drop path rate that the last epoch approaches; 0: none"},
+    "auxiliary": {"type": float, "help": "weight of the auxiliary head's loss; 0: no head"},
+    "seed": {"type": seed, "help": "seed of weights, data order, halves and augmentation"},
     "out": {"metavar": "DIR", "help": "run directory to make; None: the first free one under runs/"},
     "preset": {"choices": ("paper",), "help": "defaults of the paper instead of small ones; flags still win"},
 }
@@ -147,14 +165,32 @@ def read_config(directory):
     return json.loads(Path(directory, "config.json").read_text(encoding="utf-8"))
 
 
+def cosine(learning_rate, steps, last=0.0):
+    """A cosine from `learning_rate` at the first step to `last` after all of them."""
+    return keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=min(1.0, last / learning_rate))
+
+
+def cross_entropy():
+    """Cross-entropy of logits and integer labels."""
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def watchers(directory):
+    """Callbacks of every long run: time left, TensorBoard logs."""
+    return [
+        kp.callbacks.TimeLeft(),
+        keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False),
+    ]
+
+
 def verbosity():
     """Keras's progress bar on a terminal, a line an epoch elsewhere."""
     return 1 if sys.stdout.isatty() else 2
 
 
-def summary(title, files):
-    """Prints a title and one line a file: its path and what it is."""
+def summary(title, directory, files):
+    """Prints a title and one line a file of a run directory: its path and what it is."""
     print(f"\n{title}")
-    width = max(len(str(path)) for path in files)
-    for path, what in files.items():
-        print(f"  {str(path):{width}}  {what}")
+    width = max(map(len, files))
+    for name, what in files.items():
+        print(f"  {directory / name!s:{len(str(directory)) + 1 + width}}  {what}")

@@ -1,0 +1,148 @@
+"""Train the discrete network of a genotype, and save it for inference."""
+
+import time
+
+import keras
+
+import keras_pibnas as kp
+from apps import common
+
+PRESETS = {
+    "paper": {
+        "dataset": "cifar10",
+        "side": 32,
+        "layers": 20,
+        "channels": 36,
+        "batch_size": 96,
+        "epochs": 600,
+        "learning_rate": 0.0025,
+        "cutout": 16,
+        "drop_path": 0.2,
+        "auxiliary": 0.4,
+    }
+}
+
+
+def build_parser():
+    return common.Parser(
+        "train",
+        __doc__,
+        genotype="PIBCONV",
+        dataset="digits",
+        data_dir=None,
+        side=16,
+        layers=4,
+        channels=8,
+        stem="conv3x3",
+        batch_size=64,
+        epochs=20,
+        learning_rate=0.025,
+        cutout=0,
+        drop_path=0.0,
+        auxiliary=0.0,
+        seed=0,
+        out=None,
+        preset=None,
+    )
+
+
+def main(argv=None):
+    parser = build_parser()
+    args = common.parse(parser, argv, PRESETS)
+    with common.user_errors(parser):
+        keras.utils.set_random_seed(args.seed)
+        genotype = common.resolve_genotype(args.genotype)
+        splits = kp.data.load(args.dataset, args.side, args.data_dir)
+        train, test = batches(splits, args)
+        model = build(genotype, splits, len(train), args)
+        directory = common.claim(args.out, "train", vars(args))
+    genotype.save(directory / "genotype.json")
+    print(f"Training {args.genotype} on {args.dataset}: {directory}")
+    started = time.monotonic()
+    model.fit(
+        train,
+        validation_data=test,
+        epochs=args.epochs,
+        shuffle=False,  # the batches are
+        verbose=common.verbosity(),
+        callbacks=callbacks(directory, args),
+    )
+    finish(model, genotype, test, directory, time.monotonic() - started)
+    return directory
+
+
+def batches(splits, args):
+    """Augmented training batches, and those of the test split."""
+    train = splits.batches(
+        "train", args.batch_size, augment=True, cutout=args.cutout, seed=args.seed, drop_remainder=True
+    )
+    test = splits.batches("test", args.batch_size)
+    return (train.map(for_both), test.map(for_both)) if args.auxiliary else (train, test)
+
+
+def for_both(images, labels):
+    """The labels once for the logits, once for the auxiliary head."""
+    return images, {"logits": labels, "auxiliary": labels}
+
+
+def build(genotype, splits, steps, args):
+    """The compiled training model; `steps` is the number of batches an epoch."""
+    model = kp.build_network(
+        genotype,
+        splits.input_shape,
+        splits.num_classes,
+        args.channels,
+        args.layers,
+        args.stem,
+        auxiliary=args.auxiliary > 0,
+        drop_path=args.drop_path,
+    )
+    optimizer = kp.optimizers.SGD(common.cosine(args.learning_rate, args.epochs * steps))
+    if args.auxiliary:
+        weights = {"logits": 1.0, "auxiliary": args.auxiliary}
+        losses = {name: common.cross_entropy() for name in weights}
+        model.compile(optimizer, losses, loss_weights=weights, metrics={"logits": ["accuracy"]})
+    else:
+        model.compile(optimizer, common.cross_entropy(), metrics=["accuracy"])
+    return model
+
+
+def callbacks(directory, args):
+    schedule = [kp.callbacks.DropPathSchedule(args.drop_path, args.epochs)] if args.drop_path else []
+    return [*schedule, kp.callbacks.HistoryRecorder(directory), *common.watchers(directory)]
+
+
+def finish(model, genotype, test, directory, seconds):
+    """Saves the model for inference, its pictures and its result, and says where they are."""
+    plain = kp.network.inference_model(model)
+    plain.compile(loss=common.cross_entropy(), metrics=["accuracy"])
+    plain.save(directory / "model.keras")
+    measured = plain.evaluate(test, verbose=0, return_dict=True)
+    result = {
+        "test_accuracy": measured["accuracy"],
+        "test_loss": measured["loss"],
+        "parameters": sum(int(keras.ops.size(weight)) for weight in plain.trainable_variables),
+        "training_seconds": round(seconds, 1),
+    }
+    kp.callbacks.write_json(directory / "result.json", result)
+    kp.analysis.plot_genotype(genotype, directory)
+    kp.analysis.training_curves(directory / "history.csv", directory / "curves.png")
+    title = f"Test accuracy {result['test_accuracy']:.2%} with {result['parameters']:,} parameters."
+    common.summary(title, directory, FILES)
+
+
+FILES = {
+    "model.keras": "the network, for keras.saving.load_model after import keras_pibnas",
+    "result.json": "test accuracy and loss, parameters, seconds",
+    "genotype.json": "the genotype",
+    "normal.png": "the normal cell",
+    "reduction.png": "the reduction cell",
+    "curves.png": "losses and accuracies over the epochs",
+    "history.csv": "the same as numbers",
+    "config.json": "the command's arguments",
+    "tensorboard": "logs: tensorboard --logdir",
+}
+
+
+if __name__ == "__main__":
+    main()

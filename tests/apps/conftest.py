@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def fails(capsys):
+    """fails(main, argv): runs a command that should refuse, and returns its one line on standard error."""
+
+    def run(main, argv):
+        with pytest.raises(SystemExit) as stopped:
+            main([str(word) for word in argv])
+        error = capsys.readouterr().err
+        assert stopped.value.code == 2
+        assert error.endswith("\n") and error.count("\n") == 1, error
+        return error
+
+    return run
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """npz(**changes): path of a small data set of 24 images of two classes, some arrays changed."""
+
+    def write(**changes):
+        arrays = {"x": np.zeros((24, 8, 8, 1), "uint8"), "y": np.arange(24) % 2, **changes}
+        np.savez(tmp_path / "data.npz", **arrays)
+        return tmp_path / "data.npz"
+
+    return write
