@@ -21,7 +21,7 @@ LAYOUTS = {"default": ["default"], "channels_last": ["channels_last"], "both": [
 # Small enough for a test: every part runs, nothing is measured.
 QUICK = {
     "channels": 4, "layers": 3, "batch": 2, "image_side": 8, "steps": 1, "times": 1, "genotype": "PIBCONV:3",
-    "pairs": 4, "images": 100,
+    "nodes": 2, "pairs": 4, "images": 100,
 }
 
 

@@ -1,5 +1,6 @@
 """The harness steps in turn, counts what it says, and its commands run."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import first_step, harness, network, scaling, search_step
-from benchmarks.worker import synthetic_batch
+from benchmarks import first_step, harness, network, pipeline, scaling, search_step
+from benchmarks.worker import Gate, synthetic_batch
 
 
 class FakeWorker:
@@ -145,15 +146,30 @@ def test_network_measures_the_peer(tmp_path):
 
 def test_search_step_measures_ours(tmp_path):
     path = tmp_path / "search.json"
-    search_step.main([*QUICK, "ours", "--space", "pibconv", "--out", str(path)])
-    _, second = check_report(path, "search_step", {"ours"})
-    assert second["times_first_order"]["median"] > 0
+    search_step.main([*QUICK, "ours", "--space", "pibconv", "--order", "1", "--out", str(path)])
+    row, = check_report(path, "search_step", {"ours"})
+    assert row["configuration"]["space"] == "pibconv"
 
 
 def test_network_measures_ours(tmp_path):
     path = tmp_path / "network.json"
     network.main([*QUICK, "ours", "--out", str(path)])
     assert len(check_report(path, "network", {"ours"})) == 2
+
+
+def test_pipeline_is_set_against_the_step(tmp_path):
+    path = tmp_path / "pipeline.json"
+    pipeline.main([*QUICK, "ours", "--space", "darts", "--out", str(path)])
+    step, pair = check_report(path, "pipeline", {"ours"})
+    assert pair["share_of_step"] == pair["median"] / step["median"]
+
+
+def test_what_was_repeated_counts_once(monkeypatch):
+    gate = Gate(io.StringIO())
+    gate.started = 10.0
+    monkeypatch.setattr("time.perf_counter", lambda: 16.0)
+    gate.end(repeats=3)
+    assert json.loads(gate.replies.getvalue())["seconds"] == 2.0
 
 
 def test_scaling_draws_every_axis(fake, tmp_path, monkeypatch):
