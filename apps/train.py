@@ -60,8 +60,8 @@ def main(argv=None):
     print(f"Training {args.genotype} on {args.dataset}: {directory}")
     started = time.monotonic()
     model.fit(
-        train,
-        validation_data=test,
+        train.map(for_both) if args.auxiliary else train,
+        validation_data=test.map(for_both) if args.auxiliary else test,
         epochs=args.epochs,
         shuffle=False,  # the batches are
         verbose=common.verbosity(),
@@ -76,8 +76,7 @@ def batches(splits, args):
     train = splits.batches(
         "train", args.batch_size, augment=True, cutout=args.cutout, seed=args.seed, drop_remainder=True
     )
-    test = splits.batches("test", args.batch_size)
-    return (train.map(for_both), test.map(for_both)) if args.auxiliary else (train, test)
+    return train, splits.batches("test", args.batch_size)
 
 
 def for_both(images, labels):
@@ -115,8 +114,8 @@ def callbacks(directory, args):
 def finish(model, genotype, test, directory, seconds):
     """Saves the model for inference, its pictures and its result, and says where they are."""
     plain = kp.network.inference_model(model)
-    plain.compile(loss=common.cross_entropy(), metrics=["accuracy"])
     plain.save(directory / "model.keras")
+    plain.compile(loss=common.cross_entropy(), metrics=["accuracy"])
     measured = plain.evaluate(test, verbose=0, return_dict=True)
     result = {
         "test_accuracy": measured["accuracy"],
