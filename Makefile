@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-OUT ?= runs/demo
+OUT ?=  # directory of the demo; by default runs/demo, or the first free of runs/demo-2, ...
 
 .PHONY: demo test clean
 
 demo: $(VENV)/installed
-	$(BIN)/python -m apps.demo --out $(OUT)
+	$(BIN)/python -m apps.demo $(addprefix --out ,$(OUT))
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -28,8 +28,8 @@ def build_parser():
         out=None,
     )
     epochs = {"type": common.positive, "help": "passes over the training images"}
-    parser.add_argument("--search-epochs", default=10, **epochs)
-    parser.add_argument("--train-epochs", default=12, **epochs)
+    parser.add_argument("--search-epochs", default=8, **epochs)
+    parser.add_argument("--train-epochs", default=10, **epochs)
     parser.add_argument("--randoms", type=common.positive, default=3, help="random genotypes to compare with")
     return parser
 
@@ -89,7 +89,9 @@ def report(directory, searched, randoms):
     )
     print(verdict(searched, mean))
     common.summary(
-        "Files:", directory, FILES | {f"random_{i + 1}/": "random genotype" for i in range(len(randoms))}
+        "Files:",
+        directory,
+        FILES | {f"random_{i + 1}": "a random genotype, trained the same way" for i in range(len(randoms))},
     )
 
 

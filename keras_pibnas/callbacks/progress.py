@@ -20,16 +20,15 @@ class TimeLeft(keras.callbacks.Callback):
         super().__init__()
         self.every = (None if sys.stdout.isatty() else 60) if every == "auto" else every
         self.clock, self.write = clock, write
-        self.started = self.told = self.first = self.epoch = None
+        self.begun, self.told, self.epoch = [], None, None
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.first is None:
-            self.first, self.started = epoch, self.clock()
-        else:
-            epochs = self.params["epochs"]
-            left = seconds_left(self.clock() - self.started, epoch - self.first, epochs - epoch)
+        self.begun.append(self.clock())
+        self.epoch, self.told = epoch, self.begun[-1]
+        epochs = self.params["epochs"]
+        if len(self.begun) > 1:
+            left = seconds_left(self.begun, epochs - epoch)
             self.write(f"{epoch} of {epochs} epochs done, about {duration(left)} left")
-        self.epoch, self.told = epoch, self.clock()
 
     def on_train_batch_end(self, batch, logs=None):
         if self.every is None or self.clock() - self.told < self.every:
@@ -40,12 +39,16 @@ class TimeLeft(keras.callbacks.Callback):
         self.write(f"epoch {self.epoch + 1}, step {batch + 1}{steps}{values}")
 
     def on_train_end(self, logs=None):
-        self.first = None
+        self.begun = []
 
 
-def seconds_left(elapsed, done, todo):
-    """Seconds for `todo` epochs when `done` epochs took `elapsed` seconds."""
-    return elapsed / done * todo
+def seconds_left(begun, todo):
+    """Seconds for `todo` epochs, when the epochs so far and the next one began at the times `begun`.
+
+    The first epoch, which also traces the model, counts only while there is no other.
+    """
+    begun = begun[1:] if len(begun) > 2 else begun
+    return (begun[-1] - begun[0]) / (len(begun) - 1) * todo
 
 
 def duration(seconds):

@@ -11,8 +11,11 @@ def test_duration(seconds, words):
     assert duration(seconds) == words
 
 
-def test_seconds_left_is_the_mean_epoch_times_the_epochs_to_come():
-    assert seconds_left(elapsed=30, done=3, todo=5) == 50
+@pytest.mark.parametrize(
+    "begun, left", [([7, 37], 30 * 5), ([0, 100, 110], 10 * 5), ([0, 100, 110, 130], 15 * 5)]
+)
+def test_seconds_left_is_the_mean_epoch_but_the_first_times_the_epochs_to_come(begun, left):
+    assert seconds_left(begun, todo=5) == left
 
 
 def run(callback, clock, epochs, first, step_seconds, steps=2):
