@@ -3,7 +3,7 @@
 Matplotlib is imported when something is drawn, not before.
 """
 
-from .alphas import crossings, favoured, genotype_weights, op_weights
+from .alphas import crossings, favoured, genotype_weights, op_weights, read_alphas
 from .cell_model import cell_model, plot_cell_graphviz
 from .cells import plot_cell, plot_genotype
 from .curves import alpha_curves, alpha_heatmap
@@ -41,6 +41,7 @@ __all__ = [
     "plot_cell",
     "plot_cell_graphviz",
     "plot_genotype",
+    "read_alphas",
     "read_history",
     "roadmap_plot",
     "space_size",

@@ -1,8 +1,31 @@
 """Reading alphas: rows are edges, columns are ops, the softmax over a row gives the weights of its ops."""
 
 import itertools
+import zipfile
 
 import numpy as np
+
+
+def read_alphas(path):
+    """Reads the `alphas.npz` of a search.
+
+    Args:
+        path: of a file with the arrays normal and reduce, (epochs, edges, ops), and primitives, the op names.
+
+    Returns:
+        ({"normal": array, "reduce": array}, list of op names).
+
+    Raises:
+        ValueError: the file is no .npz, an array is missing, or they do not fit.
+        OSError: the file cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ("normal", "reduce", "primitives")}
+    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} does not hold normal, reduce and primitives: {error}") from None
+    primitives = [str(op) for op in arrays.pop("primitives")]
+    return {which: checked(alphas, primitives)[0] for which, alphas in arrays.items()}, primitives
 
 
 def op_weights(alphas):
@@ -93,9 +116,11 @@ def crossings(history, primitives, edge):
         raise ValueError(f"There is no skip_connect to cross. Received: primitives={list(primitives)}")
     weights, column = op_weights(history[:, edge]), list(primitives).index
     gap = weights[:, column(favoured(history, primitives, edge))] - weights[:, column("skip_connect")]
-    rows = np.flatnonzero(gap)  # A tie is on neither side: passing through one is one crossing.
+    rows = np.flatnonzero(
+        gap
+    )  # A tie is on neither side: passing through one is one crossing, in its middle.
     flips = [(a, b) for a, b in itertools.pairwise(rows) if gap[a] * gap[b] < 0]
-    return [float(a + (b - a) * gap[a] / (gap[a] - gap[b])) for a, b in flips]
+    return [float((a + b) / 2 if b - a > 1 else a + gap[a] / (gap[a] - gap[b])) for a, b in flips]
 
 
 def checked(history, primitives, edge=0):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from keras_pibnas import genotypes
 from keras_pibnas.analysis import style
 from keras_pibnas.analysis.cell_plan import Cell, Plan
 
@@ -16,8 +17,8 @@ def plot_cell(genotype, which="normal", path=None, weights=None, ax=None):
     No label, node or edge covers another label or node. An op has the same colour in all pictures.
 
     Args:
-        genotype: a Genotype, or one cell as a sequence of (op name, source state) pairs; of such a cell all
-            nodes are concatenated.
+        genotype: a Genotype, the name of a published one, or one cell as a sequence of (op name, source
+            state) pairs; of such a cell all nodes are concatenated.
         which: "normal" or "reduce", the cell of the Genotype to draw.
         path: where to write the picture (.png, .pdf, .svg).
         weights: one number a pair, written under the op's name: the softmaxed architecture weights.
@@ -41,7 +42,7 @@ def plot_genotype(genotype, directory, weights=None):
     """Draws both cells.
 
     Args:
-        genotype: a Genotype.
+        genotype: a Genotype, or the name of a published one.
         directory: gets normal.png and reduction.png.
         weights: None, or {"normal": numbers, "reduce": numbers} as in `plot_cell`.
 
@@ -55,13 +56,15 @@ def plot_genotype(genotype, directory, weights=None):
 
 
 def read_cell(genotype, which="normal"):
-    """The `Cell` of a Genotype (its ops under their present names), or of a plain sequence of pairs.
+    """The `Cell` of a Genotype or its name (ops under their present names), or of a plain sequence of pairs.
 
     Raises:
-        ValueError: `which` is neither cell, or the pairs are no cell.
+        ValueError: `which` is neither cell, the name unknown, or the pairs are no cell.
     """
     if which not in PICTURES:
         raise ValueError(f"`which` is 'normal' or 'reduce'. Received: which={which!r}")
+    if isinstance(genotype, str):
+        genotype = genotypes.get(genotype)
     if not hasattr(genotype, "normal"):
         return Cell(_checked(genotype), tuple(range(2, 2 + len(genotype) // 2)))
     genotype = genotype.resolved()

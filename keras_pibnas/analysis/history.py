@@ -59,7 +59,7 @@ def training_curves(history, path):
     panels = [(kind, _ending(columns, kind)) for kind in ("loss", "accuracy")]
     panels = [(kind, found) for kind, found in panels if found]
     if not panels:
-        raise ValueError(f"No column ends in loss or accuracy. Received: {', '.join(columns)}")
+        raise ValueError(f"No column with numbers ends in loss or accuracy. Received: {', '.join(columns)}")
     figure, axes = style.new_figure(4.4 * len(panels), 3.4, 1, len(panels), squeeze=False)
     for ax, (kind, found) in zip(axes.flat, panels, strict=True):
         _draw(ax, columns, found)
@@ -83,7 +83,7 @@ def error_curve(history, path):
     columns = read_history(history)
     found = _ending(columns, "accuracy")
     if not found:
-        raise ValueError(f"No column ends in accuracy. Received: {', '.join(columns)}")
+        raise ValueError(f"No column with numbers ends in accuracy. Received: {', '.join(columns)}")
     errors = {**columns, **{name: 100 * (1 - columns[name]) for name in found}}
     figure, ax = style.new_figure(6.0, 3.8)
     _draw(ax, errors, found)
@@ -94,8 +94,9 @@ def error_curve(history, path):
 
 
 def _ending(columns, kind):
-    """Names that end so, of training first, of validation last."""
-    return sorted((name for name in columns if name.endswith(kind)), key=lambda name: name.startswith("val_"))
+    """Names that end so and have a number at all, of training first, of validation last."""
+    found = [name for name, values in columns.items() if name.endswith(kind) and not np.isnan(values).all()]
+    return sorted(found, key=lambda name: name.startswith("val_"))
 
 
 def _epochs(columns):

@@ -9,7 +9,7 @@ import itertools
 import random
 
 
-def order(columns, links, restarts=12, sweeps=12):
+def order(columns, links, restarts=16, sweeps=4):
     """Permutes each column so that few links cross.
 
     Args:

@@ -88,9 +88,9 @@ def network_space_size(
 ):
     """Networks that differ in depth, width, kernel size, resolution and topology: the network level.
 
-    Each unit chooses its depth, each layer of it a width and a kernel size on its own:
-    resolutions * topologies * (sum over depths d of (widths * kernels)^d)^units. The defaults are the space of
-    Once-for-All (arXiv:1908.09791, section 3.1), more than 10^19 networks, at one resolution.
+    Each unit chooses its depth, each layer of it a width and a kernel size:
+    resolutions * topologies * (sum over depths d of (widths * kernels)^d)^units. The defaults are those of
+    Once-for-All (arXiv:1908.09791), more than 10^19 networks, at one resolution.
 
     Args:
         depths: numbers of layers that a unit may have, whole numbers from 0 (the unit is skipped).

@@ -41,7 +41,8 @@ def accuracy_plot(rows, path, x="layers", log_error=False):
             parameters) or "macs". Each row is a dot; lines join the means of equal genotype and cost.
         path: where to write the picture.
         x: the cost.
-        log_error: spaces accuracies by the logarithm of the error, so that 97 and 98 stay apart beside 50.
+        log_error: spaces accuracies by the logarithm of the error, so that 97 and 98 stay apart beside 50;
+            what is above 99.9 is drawn there.
 
     Returns:
         The path.
@@ -51,7 +52,7 @@ def accuracy_plot(rows, path, x="layers", log_error=False):
     """
     rows = _checked(rows, x)
     label, unit = COSTS[x]
-    points = [(row[x] / unit, row["accuracy"]) for row in rows]
+    points = [(row[x] / unit, min(row["accuracy"], 99.9 if log_error else 100)) for row in rows]
     figure, ax = style.new_figure(6.0, 4.2)
     front = [points[i] for i in pareto_front(points)]
     ax.step(*zip(*front, strict=True), where="post", color=style.FAINT, linewidth=5, alpha=0.5, zorder=1,
@@ -118,13 +119,13 @@ def _set_scales(ax, x, log_error):
         ax.xaxis.set_major_formatter("{x:g}")
     if log_error:
         low, high = ax.dataLim.intervaly
-        least = 100 - min(high, 99.9)  # An error of 0 has no logarithm.
-        ax.set_yscale(
-            "function",
-            functions=(lambda a: -np.log(np.maximum(100 - a, least / 2)), lambda v: 100 - np.exp(-v)),
-        )
-        ax.set_yticks([tick for tick in ERROR_TICKS if low - 5 < tick < high + least / 2])
-        ax.set_ylim(low - 0.15 * (100 - low), min(100 - 0.8 * least, 100))
+        ax.set_yscale("function", functions=(_log_error, lambda v: 100 - np.exp(-v)))
+        ax.set_yticks([tick for tick in ERROR_TICKS if low - 5 < tick <= (100 + high) / 2])
+        ax.set_ylim(low - 0.15 * (100 - low), 100 - 0.8 * (100 - high))
+
+
+def _log_error(accuracy):
+    return -np.log(np.maximum(100 - accuracy, 1e-6))
 
 
 def _checked(rows, x):
