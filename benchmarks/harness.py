@@ -104,6 +104,7 @@ def measure(name, contenders, steps, warmup=1):
             "contender": contender.name,
             "configuration": contender.config,
             **spread([reply["seconds"] for reply in replies[1 + warmup:]]),
+            "cpu_seconds": median(reply["cpu_seconds"] for reply in replies[1 + warmup:]),
             "first_step": replies[0]["seconds"],
             "peak_memory": replies[-1]["memory"],
             "versions": versions,
@@ -123,6 +124,7 @@ def with_ratios(rows):
 
 
 def machine(threads):
+    """What the figures hold for; the load average of the last minute should be near 0."""
     with open("/proc/cpuinfo") as lines:
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
@@ -130,6 +132,7 @@ def machine(threads):
         "cores": os.cpu_count(),
         "threads": threads,
         "system": platform.platform(),
+        "load_before": os.getloadavg()[0],
     }
 
 
@@ -138,17 +141,18 @@ def write(benchmark, rows, options):
     print_table(rows)
     path = Path(options.out or RESULTS / f"{benchmark}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    report = {"benchmark": benchmark, "machine": machine(options.threads), "rows": rows}
+    report = {"benchmark": benchmark, "machine": options.machine, "rows": rows}
     path.write_text(json.dumps(report, indent=1) + "\n")
     print(f"written: {path}")
     return path
 
 
 def print_table(rows):
-    table = [["", "median s", "min", "max", "first step s", "memory GB", "times as fast as the peer"]]
+    table = [["", "median s", "min", "max", "cpu s", "first step s", "memory GB", "times as fast as peer"]]
     for row in rows:
         ratios = ", ".join(f"{v:.2f} ({k[5:]})" for k, v in row.get("times_as_fast", {}).items())
-        numbers = [row["median"], row["minimum"], row["maximum"], row["first_step"], row["peak_memory"] / 1e9]
+        numbers = [row[key] for key in ("median", "minimum", "maximum", "cpu_seconds", "first_step")]
+        numbers.append(row["peak_memory"] / 1e9)
         table.append([row["name"], *(f"{number:.3f}" for number in numbers), ratios])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for name, *cells in table:
@@ -174,6 +178,9 @@ def parser(description):
 
 def parse(parser, argv):
     options = parser.parse_args(argv)
+    options.machine = machine(options.threads)
+    if options.machine["load_before"] > 0.5:
+        print("The machine is busy: these times will mislead.", file=sys.stderr)
     for key, value in QUICK.items() if options.quick else ():
         if hasattr(options, key):
             several = isinstance(getattr(options, key), list)

@@ -30,7 +30,8 @@ class FakeWorker:
     def step(self):
         self.count += 1
         self.steps.append(self.contender.name)
-        return {"seconds": self.count * self.contender.config["pace"], "memory": 100 * self.count}
+        seconds = self.count * self.contender.config["pace"]
+        return {"seconds": seconds, "cpu_seconds": 2 * seconds, "memory": 100 * self.count}
 
 
 @pytest.fixture
@@ -54,6 +55,7 @@ def test_a_row_leaves_out_the_first_step_and_the_warm_up(fake):
     row, *_ = harness.measure("step", pair, steps=3, warmup=1)
     # Step n takes n seconds: building and the first are 1, the warm-up 2, what is measured 3, 4, 5.
     assert (row["first_step"], row["minimum"], row["median"], row["maximum"]) == (1, 3, 4, 5)
+    assert row["cpu_seconds"] == 8
     assert row["peak_memory"] == 500
     assert row["times_as_fast"] == {"peer default": 3.0, "peer channels_last": 2.0}
     assert row["memory_ratio"] == {"peer default": 1.0, "peer channels_last": 1.0}
@@ -96,7 +98,7 @@ def test_memory_counts_what_was_taken_since_the_imports():
     """100 MB are taken and given back; the peak still holds them."""
     program = (
         "import io, numpy as np; from benchmarks.worker import Gate; out = io.StringIO(); gate = Gate(out);"
-        "gate.started = 0.0; np.ones(100_000_000, 'uint8').sum(); gate.end(); print(out.getvalue())"
+        "gate.started = 0.0, 0.0; np.ones(100_000_000, 'uint8').sum(); gate.end(); print(out.getvalue())"
     )
     out = subprocess.run([sys.executable, "-c", program], cwd=harness.ROOT, capture_output=True, check=True)
     assert 95e6 < json.loads(out.stdout)["memory"] < 200e6
@@ -166,10 +168,12 @@ def test_pipeline_is_set_against_the_step(tmp_path):
 
 def test_what_was_repeated_counts_once(monkeypatch):
     gate = Gate(io.StringIO())
-    gate.started = 10.0
+    gate.started = 10.0, 1.0
     monkeypatch.setattr("time.perf_counter", lambda: 16.0)
+    monkeypatch.setattr("time.process_time", lambda: 10.0)
     gate.end(repeats=3)
-    assert json.loads(gate.replies.getvalue())["seconds"] == 2.0
+    reply = json.loads(gate.replies.getvalue())
+    assert (reply["seconds"], reply["cpu_seconds"]) == (2.0, 3.0)
 
 
 def test_scaling_draws_every_axis(fake, tmp_path, monkeypatch):
