@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_pibnas.layers.primitives import bias_add, moments, moments_after, pointwise, scaled
-from keras_pibnas.layers.replicas import replica_mean, replica_sum
+from keras_pibnas.layers.primitives import bias_add, moments, moments_after, pointwise, scaled, shifted_moments
+from keras_pibnas.layers.replicas import replica_moments
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -53,41 +53,46 @@ class BatchNorm(keras.layers.Layer):
         y = bias_add(*self.unshifted(flat, mix, training))
         return y if flat is x else y[:, 0, 0, :]
 
-    def unshifted(self, x, mix=None, training=False):
-        """(x * scale, offset), whose sum is the output; x (B, H, W, C)."""
-        scale, offset = (ops.cast(value, x.dtype) for value in self.input_coefficients(x, training, mix))
+    def unshifted(self, x, mix=None, training=False, shift=None):
+        """(x * scale, offset), whose sum is the output; x (B, H, W, C). shift: as in `input_coefficients`."""
+        scale, offset = (ops.cast(value, x.dtype) for value in self.input_coefficients(x, training, mix, shift))
         return scaled(x, scale), offset
 
-    def input_coefficients(self, x, training=False, mix=None):
-        """(scale, offset) of x itself, each (C,); for layers that fold them into the convolution that follows."""
-        if not training:
-            return self.coefficients(self.moving_mean, self.moving_variance, None, mix)
-        mean, square = replica_mean(moments(x), size(x))
-        return self.coefficients(mean, variance_of(mean, square), replica_sum(size(x)), mix)
+    def input_coefficients(self, x, training=False, mix=None, shift=None):
+        """(scale, offset) of x itself, each (C,); for layers that fold them into the convolution that follows.
 
-    def pointwise(self, z, kernel, mix=None, training=False):
+        shift: what has been subtracted from x in training (see `primitives.shifted`), or None.
+        """
+        if not training:
+            return self.coefficients(self.moving_mean, self.moving_variance, mix)
+        mean, variance = moments(x) if shift is None else shifted_moments(x)
+        return self.batch_coefficients(mean, variance, x, mix, shift)
+
+    def pointwise(self, z, kernel, mix=None, training=False, shift=None):
         """Normalizes the 1x1 convolution of z with kernel without computing it twice or storing it.
 
         Mean and variance of y = K'z follow from those of z. So the scale goes into the kernel, the shift into a bias,
         and one convolution gives the normalized output (inference folds it the same way).
         z (B, H, W, G * I), kernel (1, 1, I, G * O), mix (E,) or None -> the output without its bias, (B, H, W, G * O),
-        and the bias (G * O,).
+        and the bias (G * O,). shift (G * I,) or None: what has been subtracted from z in training.
         """
+        kernel = ops.cast(kernel, self.moving_mean.dtype)
         if training:
-            mean, square = replica_mean(moments_after(z, kernel), size(z))
-            scale, offset = self.coefficients(mean, variance_of(mean, square), replica_sum(size(z)), mix)
+            mean, variance = moments_after(z, kernel)
+            shift = None if shift is None else pointwise(ops.reshape(shift, (1, 1, 1, -1)), kernel)[0, 0, 0]
+            scale, offset = self.batch_coefficients(mean, variance, z, mix, shift)
         else:
-            scale, offset = self.coefficients(self.moving_mean, self.moving_variance, None, mix)
-        kernel = ops.cast(ops.cast(kernel, scale.dtype) * scale, z.dtype)
-        return pointwise(z, kernel), ops.cast(offset, z.dtype)
+            scale, offset = self.coefficients(self.moving_mean, self.moving_variance, mix)
+        return pointwise(z, ops.cast(kernel * scale, z.dtype)), ops.cast(offset, z.dtype)
 
-    def coefficients(self, mean, variance, count, mix=None):
-        """(scale, offset), both (C,), with y = x * scale + offset; moves the moving statistics if count is given.
+    def batch_coefficients(self, mean, variance, x, mix=None, shift=None):
+        """`coefficients` from the statistics of the batch x on this replica; moves the moving statistics."""
+        mean, variance, count = replica_moments(mean, variance, size(x))
+        self._move(mean if shift is None else mean + ops.cast(shift, mean.dtype), variance, count)
+        return self.coefficients(mean, variance, mix)
 
-        count: how many values the batch statistics were taken over, on all replicas; None for moving statistics.
-        """
-        if count is not None:
-            self._move(mean, variance, count)
+    def coefficients(self, mean, variance, mix=None):
+        """(scale, offset), both (C,), with y = x * scale + offset."""
         scale = ops.rsqrt(variance + self.epsilon)
         if self.affine:
             scale = scale * self.gamma
@@ -116,10 +121,6 @@ def size(x):
     """How many values a channel of x has on this replica: a scalar, float32 or wider."""
     dtype = "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
     return ops.cast(ops.shape(x)[0], dtype) * float(x.shape[1] * x.shape[2])
-
-
-def variance_of(mean, square):
-    return ops.relu(square - ops.square(mean))  # rounding may leave a constant channel a little below zero
 
 
 def repeat(mix, channels):

@@ -43,6 +43,32 @@ def _onednn():
         return True
 
 
+def is_tensorflow(x):
+    """Whether x is a tensor that TensorFlow computes with (and no symbolic one)."""
+    return _TENSORFLOW and not isinstance(x, keras.KerasTensor)
+
+
+def max_pool(x):
+    """3x3 maximum at stride 1 whose derivatives of all orders read the same pixels.
+
+    TensorFlow's second derivative of max pooling takes another pixel than its first where several are largest, and a
+    pooled image, whose neighbours are often equal, is pooled again in every cell.
+    """
+    index = tf.nn.max_pool_with_argmax(tf.stop_gradient(x), 3, 1, "SAME", include_batch_in_index=True).argmax
+    size = tf.size(x, tf.int64)
+
+    @tf.custom_gradient
+    def gather(values):
+        return tf.gather(tf.reshape(values, (-1,)), index), scatter
+
+    @tf.custom_gradient
+    def scatter(values):
+        total = tf.math.unsorted_segment_sum(values, index, size)
+        return tf.reshape(total, tf.shape(values)), gather
+
+    return tf.ensure_shape(gather(x), x.shape)
+
+
 def _closed(forward, transpose, correlate):
     """Three functions of (x, kernel), (gradient, kernel), (x, gradient), each other's derivatives."""
 
@@ -166,13 +192,13 @@ def _sum(x):
 
 
 def moments(x):
-    """Mean of x and of x * x over all but channels, (C,); the second is a depthwise filter gradient of x with itself."""
+    """Mean and variance of x over all but channels, (C,); the squares come as a depthwise filter gradient."""
     scale = _inverse_count(x)
-    return _sum(x)[0, 0, 0] * scale, _gram(x, x.shape[-1])[0, 0, 0] * scale
+    return _mean_and_variance(_sum(x)[0, 0, 0] * scale, _gram(x, x.shape[-1])[0, 0, 0] * scale)
 
 
 def moments_after(x, kernel):
-    """Mean and mean square, (G * O,), of y = pointwise(x, kernel), which is neither computed nor stored.
+    """Mean and variance, (G * O,), of y = pointwise(x, kernel), which is neither computed nor stored.
 
     E[y] = K'E[x] and E[y_o^2] = sum_i K_io (E[x x'] K)_io. The second moments come as a filter gradient of x with
     itself in the layout (1, 1, i, (g, j)): rows i are the pixels of an image that the same kernel convolves.
@@ -180,7 +206,11 @@ def moments_after(x, kernel):
     scale = _inverse_count(x)
     mean = pointwise(_sum(x), kernel)[0, 0, 0]
     square = tf.reduce_sum(pointwise(_gram(x, x.shape[-1] // kernel.shape[2]), kernel) * kernel, (0, 1, 2))
-    return mean * scale, square * scale
+    return _mean_and_variance(mean * scale, square * scale)
+
+
+def _mean_and_variance(mean, square):
+    return mean, tf.nn.relu(square - tf.square(mean))  # rounding may leave a constant channel a little below zero
 
 
 def _gram(x, groups):

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_pibnas.layers.primitives import bias_add, expand
+from keras_pibnas.layers.primitives import bias_add, expand, shifted
 from keras_pibnas.layers.batch_norm import repeat
 
 
@@ -46,6 +46,10 @@ class Op(keras.layers.Layer):
 
     def depthwise_kernel(self, name, size, width=None):
         return self.add_weight(name=name, shape=(size, size, width or self.width, 1), initializer=uniform(size * size))
+
+    def statistics_input(self, function, x, training):
+        """(function(x) less a constant, that constant or None): what a batch normalization gets in training."""
+        return shifted(function, x) if training else (function(x), None)
 
     def kernel(self, name, size, inputs, outputs):
         """size: (height, width); inputs: channels of a group; outputs: channels of all groups."""

@@ -44,13 +44,14 @@ class PIBConv(Op):
         return self.width
 
     def unshifted(self, x, mix=None, training=False):
-        x = depthwise(tile(x, self.channels, self.branches), self.depthwise, self.strides)
-        x = self._bottleneck(x, training)
+        x = tile(x, self.channels, self.branches)
+        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise, self.strides), x, training)
+        x = self._bottleneck(x, training, shift)
         return pointwise(gelu(x), ops.cast(weighted(self.pointwise_2, mix), x.dtype)), None
 
-    def _bottleneck(self, x, training):
+    def _bottleneck(self, x, training, shift):
         """BN, 1x1 to F * C, grouped convolution; the normalization goes into the 1x1 kernel and its bias."""
-        scale, offset = self.batch_norm.input_coefficients(x, training)
+        scale, offset = self.batch_norm.input_coefficients(x, training, shift=shift)
         kernel, bias = fold_before(ops.convert_to_tensor(self.pointwise_1), scale, offset, self.branches)
         kernel, bias, grouped = (ops.cast(value, x.dtype) for value in (kernel, bias, self.grouped))
         if self.groups != self.channels:
@@ -108,7 +109,9 @@ class PIBConvTable(PIBConv):
         return self.branches * self.hidden
 
     def unshifted(self, x, mix=None, training=False):
-        x = depthwise(tile(ops.relu(x), self.channels, self.branches), self.depthwise, self.strides)
-        x = ops.relu(bias_add(*self.batch_norm.pointwise(x, self.pointwise_1, None, training)))
-        x = convolution(x, ops.cast(self.grouped, x.dtype))
-        return self.batch_norm_2.pointwise(x, self.pointwise_2, mix, training)
+        x = tile(ops.relu(x), self.channels, self.branches)
+        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise, self.strides), x, training)
+        x = ops.relu(bias_add(*self.batch_norm.pointwise(x, self.pointwise_1, None, training, shift)))
+        grouped = ops.cast(self.grouped, x.dtype)
+        x, shift = self.statistics_input(lambda x: convolution(x, grouped), x, training)
+        return self.batch_norm_2.pointwise(x, self.pointwise_2, mix, training, shift)

@@ -3,10 +3,9 @@
 import keras
 from keras import ops
 
-from keras_pibnas.layers.batch_norm import BatchNorm, size, variance_of
+from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import SharedOp
 from keras_pibnas.layers.primitives import average_pool, max_pool, moments
-from keras_pibnas.layers.replicas import replica_mean, replica_sum
 
 
 class _Pool(SharedOp):
@@ -24,7 +23,7 @@ class _Pool(SharedOp):
             self.batch_norm.build_for(self.width)
 
     def shared(self, x, mix=None, training=False):
-        pooled = self.pool(x, self.strides)
+        pooled = self.pool(x, self.strides, training)
         if not self.norm:
             return pooled, None if mix is None and self.branches == 1 else self.weight(mix, x), None
         scale, offset = self._coefficients(pooled, mix, training)
@@ -33,10 +32,9 @@ class _Pool(SharedOp):
     def _coefficients(self, pooled, mix, training):
         norm = self.batch_norm
         if not training:
-            return norm.coefficients(norm.moving_mean, norm.moving_variance, None, mix)
-        mean, square = replica_mean(moments(pooled), size(pooled))
-        mean, variance = (self._every_branch(value) for value in (mean, variance_of(mean, square)))
-        return norm.coefficients(mean, variance, replica_sum(size(pooled)), mix)
+            return norm.coefficients(norm.moving_mean, norm.moving_variance, mix)
+        mean, variance = (self._every_branch(value) for value in moments(pooled))
+        return norm.batch_coefficients(mean, variance, pooled, mix)
 
     def _every_branch(self, value):
         blocks = ops.reshape(value, (self.sources, 1, self.channels))

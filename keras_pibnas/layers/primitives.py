@@ -91,12 +91,14 @@ def expand(x, scale, channels, branches):
     return pointwise(x, ops.reshape(kernel, (1, 1, count * channels, branches * channels)))
 
 
-def max_pool(x, strides=1):
+def max_pool(x, strides=1, training=False):
     """3x3 maximum with padding 1 (of -inf); at stride 2 windows are centred on the even pixels."""
+    if training and native.is_tensorflow(x):
+        return _every(native.max_pool(x), strides)
     return _every(ops.max_pool(x, 3, 1, "same", data_format="channels_last"), strides)
 
 
-def average_pool(x, strides=1):
+def average_pool(x, strides=1, training=False):
     """3x3 average with padding 1 that leaves the padding out of the count."""
     return _every(ops.average_pool(x, 3, 1, "same", data_format="channels_last"), strides)
 
@@ -105,16 +107,33 @@ def _every(x, strides):
     return x if strides == 1 else x[:, ::strides, ::strides]
 
 
+def shifted(function, x):
+    """(function(x) - c, c), with c (C,) the constant mean that function gives for the first image, or None for zero.
+
+    A variance from sums of squares loses digits where the mean is large. Around the mean of one image it does not, and
+    that shift can be fused into the convolution that function ends with. c counts as a constant in derivatives.
+    """
+    if not native.available(x):
+        return function(x), None
+    constant = ops.stop_gradient(ops.mean(function(x[:1]), (0, 1, 2)))
+    return bias_add(function(x), -constant), constant
+
+
 def moments(x):
-    """Mean of x and of x * x over batch, height and width: two tensors (C,), float32 or wider."""
+    """Mean and variance of x over batch, height and width: two tensors (C,), float32 or wider."""
     x = _at_least_float32(x)
-    if native.available(x):
-        return native.moments(x)
-    return ops.mean(x, (0, 1, 2)), ops.mean(ops.square(x), (0, 1, 2))
+    mean = ops.mean(x, (0, 1, 2))
+    return mean, ops.mean(ops.square(x - mean), (0, 1, 2))
+
+
+def shifted_moments(x):
+    """`moments` of an x whose mean is small (see `shifted`), in fewer passes where TensorFlow can."""
+    x = _at_least_float32(x)
+    return native.moments(x) if native.available(x) else moments(x)
 
 
 def moments_after(x, kernel):
-    """`moments` of pointwise(x, kernel), which the fast path does not compute."""
+    """`moments` of pointwise(x, kernel), for an x whose mean is small (see `shifted`)."""
     x = _at_least_float32(x)
     kernel = ops.cast(kernel, x.dtype)
     return native.moments_after(x, kernel) if native.available(x) else moments(pointwise(x, kernel))

@@ -21,9 +21,11 @@ def replica_sum(value):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
-def replica_mean(values, count):
-    """The means over the global batch, from those over count values on this replica (which may be none)."""
+def replica_moments(mean, variance, count):
+    """Mean, variance and count of the global batch, from those of count values on this replica (which may be none)."""
     if replica_count() == 1:
-        return values
-    share = count / replica_sum(count)
-    return tuple(replica_sum(value * share) for value in values)
+        return mean, variance, count
+    total = replica_sum(count)
+    share = count / total
+    whole = replica_sum(mean * share)
+    return whole, replica_sum((variance + (mean - whole) ** 2) * share), total
