@@ -72,6 +72,7 @@ def _one_edge(history, primitives, path, edge):
 
 
 def _draw_lines(ax, weights, primitives, width):
+    style.whole_ticks(ax)
     marker = "o" if len(weights) == 1 else None
     return [
         ax.plot(weights[:, i], color=style.op_color(op), linewidth=width, marker=marker)[0]

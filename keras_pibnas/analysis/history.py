@@ -114,6 +114,7 @@ def _draw(ax, columns, names):
         ax.plot(_epochs(columns)[known], columns[name][known], "--" if name != base else "-", color=color,
                 linewidth=1.8, marker="o" if known.sum() == 1 else None, label=label)  # fmt: skip
     ax.legend(frameon=False, fontsize=9)
+    style.whole_ticks(ax)
 
 
 def _mark_lowest(ax, epochs, errors):

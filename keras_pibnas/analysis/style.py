@@ -58,6 +58,13 @@ def tidy(ax, xlabel=None, ylabel=None, title=None):
         ax.set_title(title, fontsize=10, color=INK, loc="left")
 
 
+def whole_ticks(ax):
+    """Horizontal ticks at whole numbers only: epochs, layers."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
 def save(figure, path):
     """Writes the figure in the format of the path's suffix (.png, .pdf, .svg), makes folders."""
     path = Path(path)

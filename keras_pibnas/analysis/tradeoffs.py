@@ -110,10 +110,8 @@ def _label(ax, x, y, text):
 
 
 def _set_scales(ax, x, log_error):
-    from matplotlib.ticker import MaxNLocator
-
     if x == "layers":
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        style.whole_ticks(ax)
     else:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter("{x:g}")

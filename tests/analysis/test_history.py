@@ -41,6 +41,7 @@ def test_training_curves(tmp_path, drawn):
     np.testing.assert_array_equal(valid.get_xydata(), [[1, 2.5], [3, 1.5]])
     assert (train.get_label(), valid.get_label()) == ("training", "validation")
     assert train.get_linestyle() != valid.get_linestyle()
+    assert all(tick == int(tick) for tick in loss.get_xticks())
 
 
 def test_columns_of_several_losses_are_told_apart(tmp_path, drawn):
