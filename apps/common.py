@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -158,11 +157,6 @@ def free(path):
     while candidate.exists():
         candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
     return candidate
-
-
-def read_config(directory):
-    """The `config.json` of a run directory."""
-    return json.loads(Path(directory, "config.json").read_text(encoding="utf-8"))
 
 
 def cosine(learning_rate, steps, last=0.0):

@@ -62,7 +62,7 @@ def main(argv=None):
         verbose=common.verbosity(),
         callbacks=[kp.callbacks.SearchRecorder(directory), *common.watchers(directory)],
     )
-    supernet.save(directory / "supernet.keras")
+    kp.callbacks.save_model(supernet, directory / "supernet.keras")
     draw(directory)
     print(f"\n{supernet.genotype()}")
     common.summary("The run directory holds:", directory, FILES)

@@ -114,7 +114,7 @@ def callbacks(directory, args):
 def finish(model, genotype, test, directory, seconds):
     """Saves the model for inference, its pictures and its result, and says where they are."""
     plain = kp.network.inference_model(model)
-    plain.save(directory / "model.keras")
+    kp.callbacks.save_model(plain, directory / "model.keras")
     plain.compile(loss=common.cross_entropy(), metrics=["accuracy"])
     measured = plain.evaluate(test, verbose=0, return_dict=True)
     result = {

@@ -1,7 +1,7 @@
 """Callbacks for `fit`: thin shells around functions that can be called without training."""
 
 from .drop_path import DropPathSchedule, set_drop_path
-from .files import atomic_write, read_lines, read_table, write_arrays, write_json, written_aside
+from .files import atomic_write, read_lines, read_table, save_model, write_arrays, write_json, written_aside
 from .progress import TimeLeft, duration, seconds_left
 from .record import HistoryRecorder, SearchRecorder, record_alphas, record_genotype, record_history
 
@@ -17,6 +17,7 @@ __all__ = [
     "record_alphas",
     "record_genotype",
     "record_history",
+    "save_model",
     "seconds_left",
     "set_drop_path",
     "write_arrays",

@@ -40,6 +40,12 @@ def written_aside(path):
         aside.unlink(missing_ok=True)
 
 
+def save_model(model, path):
+    """Saves a Keras model as .keras, whole or not at all."""
+    with written_aside(path) as aside:
+        model.save(aside)
+
+
 def write_json(path, value):
     """Writes `value` as indented JSON, whole or not at all."""
     atomic_write(path, json.dumps(value, indent=2) + "\n")

@@ -1,4 +1,5 @@
 import argparse
+import json
 
 import numpy as np
 import pytest
@@ -43,7 +44,11 @@ def test_what_is_no_genotype(text, words, tmp_path, monkeypatch):
 def test_claim_writes_the_configuration(tmp_path):
     directory = common.claim(str(tmp_path / "a" / "run"), "search", {"space": "darts", "seed": 3})
     assert directory == tmp_path / "a" / "run"
-    assert common.read_config(directory) == {"command": "search", "space": "darts", "seed": 3}
+    assert json.loads((directory / "config.json").read_text()) == {
+        "command": "search",
+        "space": "darts",
+        "seed": 3,
+    }
 
 
 def test_claim_refuses_a_directory_that_holds_something(tmp_path):

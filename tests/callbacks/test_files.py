@@ -2,6 +2,7 @@ import errno
 import os
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -49,6 +50,14 @@ def test_written_aside_keeps_the_suffix_and_moves_only_at_the_end(tmp_path):
         aside.write_text("new")
         assert not path.exists()
     assert path.read_text() == "new"
+
+
+def test_a_model_is_saved_whole(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    files.save_model(model, tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_weights()[0].tolist() == model.get_weights()[0].tolist()
+    assert os.listdir(tmp_path) == ["model.keras"]
 
 
 def test_lines_and_tables_come_back(tmp_path):
