@@ -107,7 +107,7 @@ def inference_model(model):
     Args: model: from `build_network` (or loaded from a file). Returns: a functional model, images to logits.
     """
     images = keras.Input(model.inputs[0].shape[1:], name="images")
-    plain = keras.models.clone_model(model, [images], clone_function=lambda layer: layer, call_function=_without_drop_path)
+    plain = keras.models.clone_model(model, images, clone_function=lambda layer: layer, call_function=_without_drop_path)
     outputs = plain.output["logits"] if isinstance(plain.output, dict) else plain.output
     return DiscreteNetwork(images, outputs, name=model.name)
 

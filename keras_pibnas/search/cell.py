@@ -43,8 +43,18 @@ class RelaxedCell(keras.layers.Layer):
             bundle.built = True
 
     def call(self, previous, mix, training=False):
-        states = (self.preprocess_0(previous[0], training=training), self.preprocess_1(previous[1], training=training))
-        return self.walk(ops.concatenate(states, axis=-1), mix, training)
+        states = self.preprocess(previous, training)
+        return self.walk(states, mix, training)
+
+    def preprocess(self, previous, training):
+        """States 0 and 1, side by side: (B, H, W, 2 * channels)."""
+        first = self.preprocess_0(previous[0], training=training)
+        return ops.concatenate((first, self.preprocess_1(previous[1], training=training)), axis=-1)
+
+    def bundle_variables(self):
+        """(trainable, non-trainable) variables of all ops, without those of the preprocessing."""
+        variables = [variable for bundle in self.bundles for variable in bundle.variables]
+        return [v for v in variables if v.trainable], [v for v in variables if not v.trainable]
 
     def walk(self, state, mix, training):
         """From states 0 and 1, side by side, through all nodes to the concatenated output."""

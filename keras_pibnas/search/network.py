@@ -7,6 +7,7 @@ from keras_pibnas import skeleton
 from keras_pibnas.layers import ConvStem, PatchifyStem
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.search.cell import RelaxedCell
+from keras_pibnas.search.traced import TracedCells
 
 STEMS = {"conv3x3": ConvStem, "patchify": PatchifyStem}
 
@@ -32,6 +33,7 @@ class RelaxedNetwork(keras.Model):
             num_classes, kernel_initializer=start, bias_initializer=start, dtype=wide, name="classifier"
         )
         self._build_all((None, *input_shape), features)
+        self.traced_cells = TracedCells()
 
     def _build_all(self, shape, features):
         self.stem.build(shape)
@@ -48,6 +50,6 @@ class RelaxedNetwork(keras.Model):
         mix = [ops.softmax(ops.convert_to_tensor(alpha), axis=-1) for alpha in alphas]
         first = second = self.stem(images, training=training)
         for cell in self.cells:
-            output = cell([first, second], mix=mix[cell.plan.reduction], training=training)
+            output = self.traced_cells(cell, (first, second), mix[cell.plan.reduction], training)
             first, second = second, output
         return self.classifier(ops.mean(ops.cast(second, self.classifier.compute_dtype), axis=(1, 2)))

@@ -13,6 +13,7 @@ from keras_pibnas.search.check import check_pair, check_settings
 from keras_pibnas.search.derive import derive_genotype, softmax
 from keras_pibnas.search.edges import edge_count
 from keras_pibnas.search.network import RelaxedNetwork
+from keras_pibnas.search.traced import values
 
 Seen = namedtuple("Seen", "loss logits state")
 
@@ -202,7 +203,3 @@ class Supernet(LeanMixin, keras.Model):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-
-def values(variables):
-    """The variables' values as tensors, read once."""
-    return [tf.convert_to_tensor(variable.value) for variable in variables]
