@@ -1,10 +1,36 @@
 """Batch normalization: second derivatives are right, branches have their mixing weight folded in, replicas agree."""
 
+import contextlib
+
 import keras
 from keras import ops
 
-from keras_pibnas.layers.primitives import bias_add, moments, moments_after, pointwise, scaled, shifted_moments
-from keras_pibnas.layers.replicas import replica_moments
+from keras_pibnas.layers.primitives import (
+    bias_add,
+    moments,
+    moments_after,
+    pointwise,
+    scaled,
+    shifted_moments,
+)
+from keras_pibnas.layers.replicas import replica_count, replica_moments
+
+_HELD = []
+
+
+@contextlib.contextmanager
+def held_statistics():
+    """Within it, training mode leaves moving statistics as they are: for passes whose statistics nobody wants."""
+    _HELD.append(True)
+    try:
+        yield
+    finally:
+        _HELD.pop()
+
+
+def statistics_are_held():
+    """Whether `held_statistics` is in force."""
+    return bool(_HELD)
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -46,7 +72,9 @@ class BatchNorm(keras.layers.Layer):
         self.gamma = self.add_weight(name="gamma", initializer="ones", **kind) if self.affine else None
         self.beta = self.add_weight(name="beta", initializer="zeros", **kind) if self.affine else None
         self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", trainable=False, **kind)
-        self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", trainable=False, **kind)
+        self.moving_variance = self.add_weight(
+            name="moving_variance", initializer="ones", trainable=False, **kind
+        )
 
     def call(self, x, mix=None, training=False):
         flat = x if len(x.shape) == 4 else x[:, None, None, :]
@@ -55,7 +83,9 @@ class BatchNorm(keras.layers.Layer):
 
     def unshifted(self, x, mix=None, training=False, shift=None):
         """(x * scale, offset), whose sum is the output; x (B, H, W, C). shift: as in `input_coefficients`."""
-        scale, offset = (ops.cast(value, x.dtype) for value in self.input_coefficients(x, training, mix, shift))
+        scale, offset = (
+            ops.cast(value, x.dtype) for value in self.input_coefficients(x, training, mix, shift)
+        )
         return scaled(x, scale), offset
 
     def input_coefficients(self, x, training=False, mix=None, shift=None):
@@ -79,7 +109,11 @@ class BatchNorm(keras.layers.Layer):
         kernel = ops.cast(kernel, self.moving_mean.dtype)
         if training:
             mean, variance = moments_after(z, kernel)
-            shift = None if shift is None else pointwise(ops.reshape(shift, (1, 1, 1, -1)), kernel)[0, 0, 0]
+            shift = (
+                None
+                if shift is None
+                else pointwise(ops.cast(shift, kernel.dtype)[None, None, None], kernel)[0, 0, 0]
+            )
             scale, offset = self.batch_coefficients(mean, variance, z, mix, shift)
         else:
             scale, offset = self.coefficients(self.moving_mean, self.moving_variance, mix)
@@ -87,8 +121,10 @@ class BatchNorm(keras.layers.Layer):
 
     def batch_coefficients(self, mean, variance, x, mix=None, shift=None):
         """`coefficients` from the statistics of the batch x on this replica; moves the moving statistics."""
-        mean, variance, count = replica_moments(mean, variance, size(x))
-        self._move(mean if shift is None else mean + ops.cast(shift, mean.dtype), variance, count)
+        if replica_count() > 1 or not _HELD:
+            mean, variance, count = replica_moments(mean, variance, size(x))
+        if not _HELD:
+            self._move(mean if shift is None else mean + ops.cast(shift, mean.dtype), variance, count)
         return self.coefficients(mean, variance, mix)
 
     def coefficients(self, mean, variance, mix=None):
@@ -114,7 +150,11 @@ class BatchNorm(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        return super().get_config() | {"affine": self.affine, "momentum": self.momentum, "epsilon": self.epsilon}
+        return super().get_config() | {
+            "affine": self.affine,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+        }
 
 
 def size(x):
@@ -126,4 +166,6 @@ def size(x):
 def repeat(mix, channels):
     """(E,) -> (channels,): each weight channels / E times."""
     blocks = mix.shape[0]
-    return ops.reshape(ops.broadcast_to(ops.reshape(mix, (blocks, 1)), (blocks, channels // blocks)), (channels,))
+    return ops.reshape(
+        ops.broadcast_to(ops.reshape(mix, (blocks, 1)), (blocks, channels // blocks)), (channels,)
+    )
