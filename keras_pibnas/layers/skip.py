@@ -29,16 +29,23 @@ class FactorizedReduce(Op):
     def __init__(self, channels, strides=2, affine=True, branches=1, inputs=None, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
         if strides != 2:
-            raise ValueError(f"A factorized reduce halves the side: strides must be 2. Received: strides={strides!r}")
+            raise ValueError(
+                f"A factorized reduce halves the side: strides must be 2. Received: strides={strides!r}"
+            )
         if channels % 2:
-            raise ValueError(f"A factorized reduce joins two halves: channels must be even. Received: {channels}")
+            raise ValueError(
+                f"A factorized reduce joins two halves: channels must be even. Received: {channels}"
+            )
         self.inputs = inputs
 
     def build(self, input_shape):
         inputs = self.inputs or self.channels
-        if input_shape[-1] % inputs:
-            raise ValueError(f"{self.name} takes {inputs} channels a state. Received: input shape {tuple(input_shape)}")
         self.sources = input_shape[-1] // inputs
+        if input_shape[-1] % inputs or self.branches % (self.sources or 1):
+            raise ValueError(
+                f"{self.name} takes {inputs} channels a state, and as many states as divide its {self.branches} branches. "
+                f"Received: input shape {tuple(input_shape)}"
+            )
         half = self.width // 2
         self.conv_1 = self.kernel("conv_1", (1, 1), inputs, half)
         self.conv_2 = self.kernel("conv_2", (1, 1), inputs, half)
@@ -62,7 +69,8 @@ class FactorizedReduce(Op):
         """(1, 1, 2 I, E * C) whose branch is [[conv_1, 0], [0, conv_2]]."""
         half = self.channels // 2
         first, second = (
-            ops.reshape(ops.convert_to_tensor(kernel), (1, -1, self.branches, half)) for kernel in (self.conv_1, self.conv_2)
+            ops.reshape(ops.convert_to_tensor(kernel), (1, -1, self.branches, half))
+            for kernel in (self.conv_1, self.conv_2)
         )
         zero = ops.zeros_like(first)
         joint = ops.concatenate((ops.concatenate((first, zero), -1), ops.concatenate((zero, second), -1)), 1)
