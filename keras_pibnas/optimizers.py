@@ -74,7 +74,9 @@ class Adam(_GlobalClipping):
         l2: factor of the L2 term.
     """
 
-    def __init__(self, learning_rate=3e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8, l2=1e-3, name="adam", **kwargs):
+    def __init__(
+        self, learning_rate=3e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8, l2=1e-3, name="adam", **kwargs
+    ):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.beta_1, self.beta_2, self.epsilon, self.l2 = beta_1, beta_2, epsilon, l2
 

@@ -32,7 +32,12 @@ PARTS = {
     layers.MaxPool: {"batch_norm": "1"},
     layers.AveragePool: {"batch_norm": "1"},
 }  # fmt: skip
-BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+BATCH_NORM = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
 
 
 def load_torch_weights(model, source):
@@ -74,7 +79,9 @@ def _read_file(path):
     try:
         import torch
     except ImportError as error:
-        raise ValueError(f"Reading {path!r} needs PyTorch: pip install torch, or store the arrays as .npz.") from error
+        raise ValueError(
+            f"Reading {path!r} needs PyTorch: pip install torch, or store the arrays as .npz."
+        ) from error
     loaded = torch.load(path, map_location="cpu", weights_only=True)
     loaded = loaded.get("state_dict", loaded)
     return {name: value.numpy() for name, value in loaded.items()}
@@ -101,7 +108,9 @@ def _network(model):
     for layer in model.layers:
         parts = layer.name.split("_")
         if layer.name in ("stem", "logits", "auxiliary"):
-            yield from _layer(layer, {"logits": "classifier", "auxiliary": "auxiliary_head"}.get(layer.name, layer.name))
+            yield from _layer(
+                layer, {"logits": "classifier", "auxiliary": "auxiliary_head"}.get(layer.name, layer.name)
+            )
         elif "preprocess" in parts:
             yield from _layer(layer, f"cells.{parts[1]}.preprocess{parts[3]}")
         elif "op" in parts and not isinstance(layer, layers.DropPath):
@@ -141,7 +150,9 @@ def _place(values, name, array, variable, block, blocks):
     ours = _transposed(array, _is_depthwise(variable))
     want = (*shape[:axis], shape[axis] // blocks, *shape[axis + 1 :])
     if ours.shape != want:
-        raise ValueError(f"{name} has the wrong shape for {variable.path}. Expected {want} (in our layout). Received: {ours.shape}")
+        raise ValueError(
+            f"{name} has the wrong shape for {variable.path}. Expected {want} (in our layout). Received: {ours.shape}"
+        )
     _, value = values.setdefault(id(variable), (variable, np.empty(shape, ours.dtype)))
     place = [slice(None)] * len(shape)
     place[axis] = slice(block * want[axis], (block + 1) * want[axis])

@@ -23,7 +23,9 @@ class AuxiliaryHead(keras.layers.Layer):
 
     def build(self, input_shape):
         if min(input_shape[1:3]) < 8:
-            raise ValueError(f"The auxiliary head needs a side of at least 8 pixels. Received: input shape {tuple(input_shape)}")
+            raise ValueError(
+                f"The auxiliary head needs a side of at least 8 pixels. Received: input shape {tuple(input_shape)}"
+            )
         inputs = input_shape[-1]
         self.narrow = self.add_weight(name="narrow", shape=(1, 1, inputs, 128), initializer=uniform(inputs))
         self.wide = self.add_weight(name="wide", shape=(2, 2, 128, 768), initializer=uniform(512))
@@ -33,7 +35,11 @@ class AuxiliaryHead(keras.layers.Layer):
         self.batch_norm_2.build_for(768)
         linear = uniform(768)
         self.classifier = keras.layers.Dense(
-            self.classes, kernel_initializer=linear, bias_initializer=linear, name="classifier", dtype=self.dtype_policy
+            self.classes,
+            kernel_initializer=linear,
+            bias_initializer=linear,
+            name="classifier",
+            dtype=self.dtype_policy,
         )
         self.classifier.build((None, 768))
 

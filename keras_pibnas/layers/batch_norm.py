@@ -1,7 +1,5 @@
 """Batch normalization: second derivatives are right, branches have their mixing weight folded in, replicas agree."""
 
-import contextlib
-
 import keras
 from keras import ops
 
@@ -13,24 +11,7 @@ from keras_pibnas.layers.primitives import (
     scaled,
     shifted_moments,
 )
-from keras_pibnas.layers.replicas import replica_count, replica_moments
-
-_HELD = []
-
-
-@contextlib.contextmanager
-def held_statistics():
-    """Within it, training mode leaves moving statistics as they are: for passes whose statistics nobody wants."""
-    _HELD.append(True)
-    try:
-        yield
-    finally:
-        _HELD.pop()
-
-
-def statistics_are_held():
-    """Whether `held_statistics` is in force."""
-    return bool(_HELD)
+from keras_pibnas.layers.replicas import replica_moments
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -121,10 +102,8 @@ class BatchNorm(keras.layers.Layer):
 
     def batch_coefficients(self, mean, variance, x, mix=None, shift=None):
         """`coefficients` from the statistics of the batch x on this replica; moves the moving statistics."""
-        if replica_count() > 1 or not _HELD:
-            mean, variance, count = replica_moments(mean, variance, size(x))
-        if not _HELD:
-            self._move(mean if shift is None else mean + ops.cast(shift, mean.dtype), variance, count)
+        mean, variance, count = replica_moments(mean, variance, size(x))
+        self._move(mean if shift is None else mean + ops.cast(shift, mean.dtype), variance, count)
         return self.coefficients(mean, variance, mix)
 
     def coefficients(self, mean, variance, mix=None):

@@ -46,4 +46,8 @@ class LayerNorm(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        return super().get_config() | {"affine": self.affine, "epsilon": self.epsilon, "branches": self.branches}
+        return super().get_config() | {
+            "affine": self.affine,
+            "epsilon": self.epsilon,
+            "branches": self.branches,
+        }

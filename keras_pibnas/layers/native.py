@@ -55,18 +55,18 @@ def max_pool(x):
     pooled image, whose neighbours are often equal, is pooled again in every cell.
     """
     index = tf.nn.max_pool_with_argmax(tf.stop_gradient(x), 3, 1, "SAME", include_batch_in_index=True).argmax
-    size = tf.size(x, tf.int64)
+
+    # The index is an argument of both, not a tensor of the scope around them: a derivative may be traced elsewhere.
+    @tf.custom_gradient
+    def gather(values, index):
+        return tf.gather(tf.reshape(values, (-1,)), index), lambda g: (scatter(g, index), None)
 
     @tf.custom_gradient
-    def gather(values):
-        return tf.gather(tf.reshape(values, (-1,)), index), scatter
+    def scatter(values, index):
+        total = tf.math.unsorted_segment_sum(values, index, tf.size(values, tf.int64))
+        return tf.reshape(total, tf.shape(values)), lambda g: (gather(g, index), None)
 
-    @tf.custom_gradient
-    def scatter(values):
-        total = tf.math.unsorted_segment_sum(values, index, size)
-        return tf.reshape(total, tf.shape(values)), gather
-
-    return tf.ensure_shape(gather(x), x.shape)
+    return tf.ensure_shape(gather(x, index), x.shape)
 
 
 def _closed(forward, transpose, correlate):
@@ -139,7 +139,11 @@ def _filters_in_blocks(x, g, size, strides=1):
 
 def _filter_gradient(x, g, size, strides, inputs=1):
     return tf.raw_ops.Conv2DBackpropFilter(
-        input=x, filter_sizes=(*size, inputs, g.shape[-1]), out_backprop=g, strides=(1, *strides, 1), padding="VALID"
+        input=x,
+        filter_sizes=(*size, inputs, g.shape[-1]),
+        out_backprop=g,
+        strides=(1, *strides, 1),
+        padding="VALID",
     )
 
 
@@ -210,7 +214,9 @@ def moments_after(x, kernel):
 
 
 def _mean_and_variance(mean, square):
-    return mean, tf.nn.relu(square - tf.square(mean))  # rounding may leave a constant channel a little below zero
+    return mean, tf.nn.relu(
+        square - tf.square(mean)
+    )  # rounding may leave a constant channel a little below zero
 
 
 def _gram(x, groups):

@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_pibnas.layers.primitives import bias_add, expand, shifted
 from keras_pibnas.layers.batch_norm import repeat
+from keras_pibnas.layers.primitives import bias_add, expand, shifted
 
 
 def uniform(fan_in):
@@ -34,9 +34,13 @@ class Op(keras.layers.Layer):
         super().__init__(**kwargs)
         for name, value in (("channels", channels), ("branches", branches)):
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} of {type(self).__name__} must be a positive integer. Received: {name}={value!r}")
+                raise ValueError(
+                    f"{name} of {type(self).__name__} must be a positive integer. Received: {name}={value!r}"
+                )
         if strides not in (1, 2):
-            raise ValueError(f"strides of {type(self).__name__} must be 1 or 2. Received: strides={strides!r}")
+            raise ValueError(
+                f"strides of {type(self).__name__} must be 1 or 2. Received: strides={strides!r}"
+            )
         self.channels, self.strides, self.affine, self.branches = channels, strides, bool(affine), branches
 
     @property
@@ -45,7 +49,9 @@ class Op(keras.layers.Layer):
         return self.branches * self.channels
 
     def depthwise_kernel(self, name, size, width=None):
-        return self.add_weight(name=name, shape=(size, size, width or self.width, 1), initializer=uniform(size * size))
+        return self.add_weight(
+            name=name, shape=(size, size, width or self.width, 1), initializer=uniform(size * size)
+        )
 
     def statistics_input(self, function, x, training):
         """(function(x) less a constant, that constant or None): what a batch normalization gets in training."""
@@ -54,7 +60,9 @@ class Op(keras.layers.Layer):
     def kernel(self, name, size, inputs, outputs):
         """size: (height, width); inputs: channels of a group; outputs: channels of all groups."""
         fan_in = size[0] * size[1] * inputs
-        return self.add_weight(name=name, shape=(*size, inputs, outputs), initializer=uniform(fan_in), autocast=False)
+        return self.add_weight(
+            name=name, shape=(*size, inputs, outputs), initializer=uniform(fan_in), autocast=False
+        )
 
     def build(self, input_shape):
         if input_shape[-1] % self.channels or self.branches % (input_shape[-1] // self.channels or 1):

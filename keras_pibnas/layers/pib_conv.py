@@ -71,7 +71,9 @@ def check_expansion(channels, expansion):
     """Channels inside the bottleneck, expansion * channels."""
     hidden = expansion * channels
     if hidden != int(hidden) or hidden < 1:
-        raise ValueError(f"expansion * channels must be a positive integer. Received: expansion={expansion!r}, channels={channels}")
+        raise ValueError(
+            f"expansion * channels must be a positive integer. Received: expansion={expansion!r}, channels={channels}"
+        )
     return int(hidden)
 
 
@@ -94,7 +96,7 @@ def fold_before(kernel, scale, offset, groups):
 
 @keras.saving.register_keras_serializable("keras_pibnas")
 class PIBConvTable(PIBConv):
-    """The block that the rows of the paper's Table 1 fit: ReLU, depthwise k, 1x1 to F * C, BN, ReLU, grouped k, 1x1, BN.
+    """The block that the paper's Table 1 counts: ReLU, depthwise k, 1x1 to F * C, BN, ReLU, grouped k, 1x1, BN.
 
     Args: as `PIBConv`.
     """

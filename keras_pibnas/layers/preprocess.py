@@ -23,7 +23,9 @@ class ReLUConvBN(keras.layers.Layer):
 
     def build(self, input_shape):
         inputs = input_shape[-1]
-        self.kernel = self.add_weight(name="kernel", shape=(1, 1, inputs, self.channels), initializer=uniform(inputs))
+        self.kernel = self.add_weight(
+            name="kernel", shape=(1, 1, inputs, self.channels), initializer=uniform(inputs)
+        )
         self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
         self.batch_norm.build_for(self.channels)
 
@@ -69,7 +71,10 @@ class ConvStem(keras.layers.Layer):
         return self.norm(convolution(x, ops.convert_to_tensor(self.kernel)), training=training)
 
     def compute_output_shape(self, input_shape):
-        sides = (None if n is None else (n + 2 * self.padding - self.size) // self.strides + 1 for n in input_shape[1:3])
+        sides = (
+            None if n is None else (n + 2 * self.padding - self.size) // self.strides + 1
+            for n in input_shape[1:3]
+        )
         return (input_shape[0], *sides, self.channels)
 
     def get_config(self):
@@ -92,5 +97,7 @@ class PatchifyStem(ConvStem):
 
     def call(self, x, training=False):
         x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        x = ops.conv(x, ops.convert_to_tensor(self.kernel), self.strides, "valid", data_format="channels_last")
+        x = ops.conv(
+            x, ops.convert_to_tensor(self.kernel), self.strides, "valid", data_format="channels_last"
+        )
         return self.norm(x)

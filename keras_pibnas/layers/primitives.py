@@ -1,8 +1,8 @@
 """The few tensor functions that every op is made of.
 
-Layout is NHWC. `branches` edges are computed side by side as blocks of channels: (B, H, W, E * C). Kernels are stored as
-Keras stores them, the blocks along the last axis. Each function has one plain form in `keras.ops`, right on every backend
-and in every float type, and hands over to `native` where TensorFlow's oneDNN kernels are there.
+Layout is NHWC. `branches` edges are computed side by side as blocks of channels: (B, H, W, E * C). Kernels are stored
+as Keras stores them, the blocks along the last axis. Each function has one plain form in `keras.ops`, right on every
+backend and in every float type, and hands over to `native` where TensorFlow's oneDNN kernels are there.
 """
 
 import keras
@@ -35,7 +35,9 @@ def depthwise(x, kernel, strides=1, dilation=1):
     if native.available(x):
         return native.depthwise(x, kernel, strides, dilation)
     x = pad(x, dilation * (kernel.shape[0] - 1) // 2)
-    return ops.depthwise_conv(x, kernel, strides, "valid", dilation_rate=dilation, data_format="channels_last")
+    return ops.depthwise_conv(
+        x, kernel, strides, "valid", dilation_rate=dilation, data_format="channels_last"
+    )
 
 
 def bias_add(x, bias):
@@ -66,7 +68,11 @@ def convolution(x, kernel, strides=1, dilation=1):
     groups = x.shape[-1] // kernel.shape[2]
     parts = zip(_blocks(x, groups), _blocks(kernel, groups), strict=True)
     return ops.concatenate(
-        [ops.conv(a, k, strides, "valid", data_format="channels_last", dilation_rate=dilation) for a, k in parts], -1
+        [
+            ops.conv(a, k, strides, "valid", data_format="channels_last", dilation_rate=dilation)
+            for a, k in parts
+        ],
+        -1,
     )
 
 
@@ -140,7 +146,9 @@ def moments_after(x, kernel):
 
 
 def _at_least_float32(x):
-    return ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16") else x
+    return (
+        ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16") else x
+    )
 
 
 def gelu(x):

@@ -10,7 +10,9 @@ from keras_pibnas.layers.primitives import bias_add, convolution, depthwise, til
 
 def check_kernel_size(layer, size):
     if not isinstance(size, int) or size < 1 or size % 2 == 0:
-        raise ValueError(f"kernel_size of {type(layer).__name__} must be odd and positive. Received: {size!r}")
+        raise ValueError(
+            f"kernel_size of {type(layer).__name__} must be odd and positive. Received: {size!r}"
+        )
     return size
 
 
@@ -31,7 +33,9 @@ class DilConv(Op):
 
     def unshifted(self, x, mix=None, training=False):
         x = tile(ops.relu(x), self.channels, self.branches)
-        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise, self.strides, self.dilation), x, training)
+        x, shift = self.statistics_input(
+            lambda x: depthwise(x, self.depthwise, self.strides, self.dilation), x, training
+        )
         return self.batch_norm.pointwise(x, self.pointwise, mix, training, shift)
 
     def get_config(self):
@@ -40,7 +44,10 @@ class DilConv(Op):
 
 @keras.saving.register_keras_serializable("keras_pibnas")
 class SepConv(Op):
-    """Twice: ReLU, depthwise k (the first one strided), 1x1, BN. DARTS, `sep_conv_k`. Args: as `Op`; kernel_size: odd."""
+    """Twice: ReLU, depthwise k (the first one strided), 1x1, BN. DARTS, `sep_conv_k`.
+
+    Args: as `Op`; kernel_size: odd.
+    """
 
     def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)

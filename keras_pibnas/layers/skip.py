@@ -43,8 +43,8 @@ class FactorizedReduce(Op):
         self.sources = input_shape[-1] // inputs
         if input_shape[-1] % inputs or self.branches % (self.sources or 1):
             raise ValueError(
-                f"{self.name} takes {inputs} channels a state, and as many states as divide its {self.branches} branches. "
-                f"Received: input shape {tuple(input_shape)}"
+                f"{self.name} takes {inputs} channels a state, and as many states as divide its {self.branches} "
+                f"branches. Received: input shape {tuple(input_shape)}"
             )
         half = self.width // 2
         self.conv_1 = self.kernel("conv_1", (1, 1), inputs, half)

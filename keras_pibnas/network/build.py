@@ -18,7 +18,14 @@ class DiscreteNetwork(LeanMixin, keras.Model):
 
 
 def build_network(
-    genotype, input_shape=(32, 32, 3), num_classes=10, channels=36, layers=20, stem="conv3x3", auxiliary=False, drop_path=0.0
+    genotype,
+    input_shape=(32, 32, 3),
+    num_classes=10,
+    channels=36,
+    layers=20,
+    stem="conv3x3",
+    auxiliary=False,
+    drop_path=0.0,
 ):
     """The discrete network of a genotype, as DARTS evaluates it: a functional model whose layers are the ops.
 
@@ -29,7 +36,7 @@ def build_network(
         channels: C of a node in the first cell, even.
         layers: number of cells, at least 2.
         stem: "conv3x3" or "patchify".
-        auxiliary: adds the auxiliary head for training (its input, a third of the way from the end, needs 8 x 8 pixels).
+        auxiliary: adds the auxiliary head for training, a third of the way from the end, where it needs 8 x 8 pixels.
         drop_path: rate at which edges drop samples in training; `callbacks.DropPathSchedule` raises it.
 
     Returns:
@@ -65,11 +72,17 @@ def _wide():
 def _checked(genotype, input_shape, num_classes, stem):
     genotype = genotypes.get(genotype) if isinstance(genotype, str) else genotype
     if not isinstance(genotype, genotypes.Genotype):
-        raise ValueError(f"genotype must be a Genotype or the name of a published one. Received: {genotype!r}")
+        raise ValueError(
+            f"genotype must be a Genotype or the name of a published one. Received: {genotype!r}"
+        )
     if len(tuple(input_shape)) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
-        raise ValueError(f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}")
+        raise ValueError(
+            f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}"
+        )
     if not isinstance(num_classes, int) or num_classes < 2:
-        raise ValueError(f"num_classes must be an integer of at least 2. Received: num_classes={num_classes!r}")
+        raise ValueError(
+            f"num_classes must be an integer of at least 2. Received: num_classes={num_classes!r}"
+        )
     if stem not in STEMS:
         raise ValueError(f"stem must be one of {', '.join(STEMS)}. Received: stem={stem!r}")
     return genotype.resolved()
@@ -80,12 +93,15 @@ def _cell(genotype, plan, first, second, drop_path):
     pairs = genotype.reduce if plan.reduction else genotype.normal
     concat = genotype.reduce_concat if plan.reduction else genotype.normal_concat
     name = f"cell_{plan.index}"
-    to_first = preprocess(plan.channels, plan.in_channels_prev_prev, plan.reduction_prev, name=f"{name}_preprocess_0")
+    to_first = preprocess(
+        plan.channels, plan.in_channels_prev_prev, plan.reduction_prev, name=f"{name}_preprocess_0"
+    )
     to_second = preprocess(plan.channels, plan.in_channels_prev, False, name=f"{name}_preprocess_1")
     states = [to_first(first), to_second(second)]
     for node in range(genotype.nodes):
         edges = [
-            _edge(pairs[index], states, plan, f"{name}_op_{index}", drop_path) for index in (2 * node, 2 * node + 1)
+            _edge(pairs[index], states, plan, f"{name}_op_{index}", drop_path)
+            for index in (2 * node, 2 * node + 1)
         ]
         states.append(keras.layers.Add(name=f"{name}_node_{node}")(edges))
     return keras.layers.Concatenate(name=name)([states[state] for state in concat])
@@ -107,7 +123,9 @@ def inference_model(model):
     Args: model: from `build_network` (or loaded from a file). Returns: a functional model, images to logits.
     """
     images = keras.Input(model.inputs[0].shape[1:], name="images")
-    plain = keras.models.clone_model(model, images, clone_function=lambda layer: layer, call_function=_without_drop_path)
+    plain = keras.models.clone_model(
+        model, images, clone_function=lambda layer: layer, call_function=_without_drop_path
+    )
     outputs = plain.output["logits"] if isinstance(plain.output, dict) else plain.output
     return DiscreteNetwork(images, outputs, name=model.name)
 

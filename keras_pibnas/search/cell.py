@@ -21,7 +21,9 @@ class RelaxedCell(keras.layers.Layer):
         self.space, self.plan, self.nodes = space, plan, nodes
         dtype = self.dtype_policy
         channels = plan.channels
-        self.preprocess_0 = preprocess(channels, plan.in_channels_prev_prev, plan.reduction_prev, False, dtype=dtype)
+        self.preprocess_0 = preprocess(
+            channels, plan.in_channels_prev_prev, plan.reduction_prev, False, dtype=dtype
+        )
         self.preprocess_1 = preprocess(channels, plan.in_channels_prev, False, False, dtype=dtype)
         self.edges = [edges for _, edges in bundles(nodes)]
         self.rows = [[edge_row(source, node) for source, node in edges] for edges in self.edges]

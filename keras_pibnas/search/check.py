@@ -26,13 +26,19 @@ def check_settings(**settings):
 def check_images(input_shape, num_classes, stem):
     """Raises ValueError if these cannot be images, classes and a stem."""
     if len(tuple(input_shape)) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
-        raise ValueError(f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}")
+        raise ValueError(
+            f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}"
+        )
     if not isinstance(num_classes, int) or num_classes < 2:
-        raise ValueError(f"num_classes must be an integer of at least 2. Received: num_classes={num_classes!r}")
+        raise ValueError(
+            f"num_classes must be an integer of at least 2. Received: num_classes={num_classes!r}"
+        )
     if stem not in STEMS:
         raise ValueError(f"stem must be one of {', '.join(STEMS)}. Received: stem={stem!r}")
     if stem == "patchify" and min(input_shape[:2]) < 2:
-        raise ValueError(f"The patchify stem needs a side of at least 2 pixels. Received: input_shape={input_shape!r}")
+        raise ValueError(
+            f"The patchify stem needs a side of at least 2 pixels. Received: input_shape={input_shape!r}"
+        )
 
 
 def check_pair(data):

@@ -24,7 +24,8 @@ class MixedBundle(keras.layers.Layer):
         self.channels, self.strides, self.branches = channels, strides, branches
         self.columns = [i for i, name in enumerate(space.primitives) if canonical(name) != "none"]
         self.ops = [
-            space.build_op(space.primitives[i], channels, strides, branches, dtype=self.dtype_policy) for i in self.columns
+            space.build_op(space.primitives[i], channels, strides, branches, dtype=self.dtype_policy)
+            for i in self.columns
         ]
 
     def build(self, input_shape):

@@ -25,7 +25,9 @@ class RelaxedNetwork(keras.Model):
         dtype = self.dtype_policy
         self.stem = STEMS[stem](3 * channels, dtype=dtype, name="stem")
         plans = skeleton.plan(layers, channels, nodes, nodes)
-        self.cells = [RelaxedCell(space, plan, nodes, dtype=dtype, name=f"cell_{plan.index}") for plan in plans]
+        self.cells = [
+            RelaxedCell(space, plan, nodes, dtype=dtype, name=f"cell_{plan.index}") for plan in plans
+        ]
         features = plans[-1].out_channels
         wide = "float64" if dtype.compute_dtype == "float64" else "float32"
         start = uniform(features)

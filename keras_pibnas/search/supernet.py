@@ -59,7 +59,15 @@ class Supernet(LeanMixin, keras.Model):
         )  # fmt: skip
         self.nodes, self.order, self.hvp = nodes, order, hvp
         self.network = RelaxedNetwork(
-            self.space, tuple(input_shape), num_classes, channels, layers, nodes, stem, name="network", dtype=self.dtype_policy
+            self.space,
+            tuple(input_shape),
+            num_classes,
+            channels,
+            layers,
+            nodes,
+            stem,
+            name="network",
+            dtype=self.dtype_policy,
         )
         self.alphas = [self._alpha(kind, offset, seed) for offset, kind in enumerate(("normal", "reduce"))]
         self.built = True
@@ -68,7 +76,9 @@ class Supernet(LeanMixin, keras.Model):
         wide = "float64" if self.dtype_policy.compute_dtype == "float64" else "float32"
         start = keras.initializers.RandomNormal(0.0, 1e-3, None if seed is None else seed + offset)
         shape = (edge_count(self.nodes), len(self.space.primitives))
-        return self.add_weight(name=f"alpha_{kind}", shape=shape, initializer=start, dtype=wide, autocast=False)
+        return self.add_weight(
+            name=f"alpha_{kind}", shape=shape, initializer=start, dtype=wide, autocast=False
+        )
 
     def call(self, images, training=False):
         """Logits (B, num_classes) of images (B, H, W, C) at the current alphas."""
@@ -88,7 +98,9 @@ class Supernet(LeanMixin, keras.Model):
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss
         metrics = ["accuracy"] if metrics is None else metrics
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
-        self.alpha_optimizer = keras.optimizers.get(optimizers.Adam() if alpha_optimizer is None else alpha_optimizer)
+        self.alpha_optimizer = keras.optimizers.get(
+            optimizers.Adam() if alpha_optimizer is None else alpha_optimizer
+        )
         self.optimizer.build(self.network.trainable_variables)
         self.alpha_optimizer.build(self.alphas)
         self._traced_alpha_gradients = None
@@ -99,7 +111,9 @@ class Supernet(LeanMixin, keras.Model):
         # 1. Move alpha down d/dalpha L_valid(w - xi * dL_train/dw, alpha).
         self.alpha_optimizer.apply(self._alpha_gradients(train, valid), self.alphas)
         # 2. Move w down dL_train/dw, at the new alpha.
-        gradient, seen = self.weight_gradient(values(self.network.trainable_variables), values(self.alphas), train)
+        gradient, seen = self.weight_gradient(
+            values(self.network.trainable_variables), values(self.alphas), train
+        )
         self.optimizer.apply(gradient, self.network.trainable_variables)
         for variable, value in zip(self.network.non_trainable_variables, seen.state, strict=True):
             variable.assign(value)
@@ -145,7 +159,9 @@ class Supernet(LeanMixin, keras.Model):
         direct, vector = both[0], replica_sum(both[1])
         radius = 0.01 / tf.linalg.global_norm(vector)
         plus, minus = (
-            self.loss_gradient([w + sign * radius * v for w, v in zip(weights, vector, strict=True)], alphas, train, alphas)[0]
+            self.loss_gradient(
+                [w + sign * radius * v for w, v in zip(weights, vector, strict=True)], alphas, train, alphas
+            )[0]
             for sign in (1.0, -1.0)
         )
         rate = ops.cast(self.optimizer.learning_rate, radius.dtype)
@@ -180,7 +196,9 @@ class Supernet(LeanMixin, keras.Model):
         """Updates the loss and the metrics with a training batch, and returns them by name."""
         images, labels = batch
         count = ops.shape(images)[0]
-        self._loss_tracker.update_state(keras.src.losses.loss.unscale_loss_for_distribution(seen.loss), sample_weight=count)
+        self._loss_tracker.update_state(
+            keras.src.losses.loss.unscale_loss_for_distribution(seen.loss), sample_weight=count
+        )
         return self.compute_metrics(images, labels, seen.logits)
 
     def mixing_weights(self):
@@ -189,10 +207,16 @@ class Supernet(LeanMixin, keras.Model):
 
     def genotype(self):
         """The discrete cells that the alphas stand for now. DARTS, section 2.4."""
-        return derive_genotype(*(ops.convert_to_numpy(a) for a in self.alphas), self.space.primitives, self.nodes)
+        return derive_genotype(
+            *(ops.convert_to_numpy(a) for a in self.alphas), self.space.primitives, self.nodes
+        )
 
     def get_config(self):
-        space = {"name": self.space.name, "primitives": self.space.primitives, "pool_norm": self.space.pool_norm}
+        space = {
+            "name": self.space.name,
+            "primitives": self.space.primitives,
+            "pool_norm": self.space.pool_norm,
+        }
         dtype = keras.dtype_policies.serialize(self.dtype_policy)
         return self.settings | {"space": space, "name": self.name, "dtype": dtype}
 
@@ -202,4 +226,3 @@ class Supernet(LeanMixin, keras.Model):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
-

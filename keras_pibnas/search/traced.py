@@ -17,7 +17,12 @@ class TracedCells:
         self._functions = {}
 
     def __call__(self, cell, previous, mix, training):
-        if not training or tf.executing_eagerly() or isinstance(mix, keras.KerasTensor) or replica_count() > 1:
+        if (
+            not training
+            or tf.executing_eagerly()
+            or isinstance(mix, keras.KerasTensor)
+            or replica_count() > 1
+        ):
             return cell(previous, mix=mix, training=training)
         states = cell.preprocess(previous, training)
         weights, state = cell.bundle_variables()
@@ -29,7 +34,9 @@ class TracedCells:
     def _function(self, cell, states):
         key = (cell.plan.reduction, cell.plan.channels, tuple(states.shape[1:]))
         if key not in self._functions:
-            self._functions[key] = tf.function(_stateless(cell), autograph=False, experimental_attributes={"_noinline": True})
+            self._functions[key] = tf.function(
+                _stateless(cell), autograph=False, experimental_attributes={"_noinline": True}
+            )
         return self._functions[key]
 
 
@@ -37,7 +44,11 @@ def _stateless(cell):
     variables = cell.bundle_variables()
 
     def walk(weights, state, states, mix):
-        mapping = [pair for own, given in zip(variables, (weights, state), strict=True) for pair in zip(own, given, strict=True)]
+        mapping = [
+            pair
+            for own, given in zip(variables, (weights, state), strict=True)
+            for pair in zip(own, given, strict=True)
+        ]
         with keras.StatelessScope(state_mapping=mapping) as scope:
             output = cell.walk(states, mix, training=True)
         return output, [scope.get_current_value(variable) for variable in variables[1]]

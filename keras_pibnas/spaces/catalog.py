@@ -42,7 +42,9 @@ def register(name, primitives, pool_norm=False):
         raise ValueError(f"Search space {name!r} is registered already. Known: {', '.join(names())}")
     known = [canonical(op) for op in primitives]
     if len(set(known)) != len(known) or not set(known) - {"none"}:
-        raise ValueError(f"A search space needs different ops, one at least besides none. Received: {primitives}")
+        raise ValueError(
+            f"A search space needs different ops, one at least besides none. Received: {primitives}"
+        )
     _SPACES[name] = SearchSpace(name, primitives, pool_norm)
     return _SPACES[name]
 
