@@ -16,6 +16,14 @@ class _GlobalClipping(keras.optimizers.Optimizer):
         return [None if g is None else g / count for g in super()._clip_gradients(replica_sum(list(grads)))]
 
 
+def _one_tensorflow_device():
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.distribute.has_strategy()
+
+
 @keras.saving.register_keras_serializable("keras_pibnas")
 class SGD(_GlobalClipping):
     """Stochastic gradient descent with momentum: clip to the global norm, add l2 * w, v = m v + g, w -= lr v.
@@ -42,10 +50,25 @@ class SGD(_GlobalClipping):
 
     def update_step(self, gradient, variable, learning_rate):
         velocity = self.velocities[self._get_variable_index(variable)]
+        if _one_tensorflow_device():
+            return self._fused_step(gradient, variable, velocity.value, learning_rate)
         rate = ops.cast(learning_rate, variable.dtype)
         moved = self.momentum * velocity + ops.cast(gradient, variable.dtype) + self.l2 * variable
         self.assign(velocity, moved)
         self.assign_sub(variable, rate * moved)
+
+    def _fused_step(self, gradient, variable, velocity, learning_rate):
+        """The same as one TensorFlow kernel: hundreds of variables take many graph nodes, and those start-up time."""
+        import tensorflow as tf
+
+        variable = variable.value if isinstance(variable, keras.Variable) else variable
+        tf.raw_ops.ResourceApplyMomentum(
+            var=variable.handle,
+            accum=velocity.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype) + self.l2 * variable,
+            momentum=tf.cast(self.momentum, variable.dtype),
+        )
 
     def virtual_step(self, gradients, variables, values):
         """Where a step from `values` would lead, without clipping: w - lr (m v + g + l2 w). Assigns nothing.

@@ -123,7 +123,7 @@ class BatchNorm(keras.layers.Layer):
         unbiased = variance * (count / ops.maximum(count - 1.0, 1.0))
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
             value = ops.cast(ops.stop_gradient(value), moving.dtype)
-            moving.assign(self.momentum * moving + (1.0 - self.momentum) * value)
+            moving.assign(moving + (1.0 - self.momentum) * (value - moving))
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -56,17 +56,25 @@ def max_pool(x):
     """
     index = tf.nn.max_pool_with_argmax(tf.stop_gradient(x), 3, 1, "SAME", include_batch_in_index=True).argmax
 
-    # The index is an argument of both, not a tensor of the scope around them: a derivative may be traced elsewhere.
     @tf.custom_gradient
     def gather(values, index):
-        return tf.gather(tf.reshape(values, (-1,)), index), lambda g: (scatter(g, index), None)
+        return tf.gather(tf.reshape(values, (-1,)), index), lambda g: (scatter(g, _here(index)), None)
 
     @tf.custom_gradient
     def scatter(values, index):
         total = tf.math.unsorted_segment_sum(values, index, tf.size(values, tf.int64))
-        return tf.reshape(total, tf.shape(values)), lambda g: (gather(g, index), None)
+        return tf.reshape(total, tf.shape(values)), lambda g: (gather(g, _here(index)), None)
 
     return tf.ensure_shape(gather(x, index), x.shape)
+
+
+def _here(x):
+    """x as a tensor of the function that is being traced.
+
+    The derivative of a custom gradient may be traced in another tf.function than the gradient itself, and reaches only
+    what was an operation there.
+    """
+    return tf.identity(x)
 
 
 def _closed(forward, transpose, correlate):
@@ -74,15 +82,15 @@ def _closed(forward, transpose, correlate):
 
     @tf.custom_gradient
     def convolve(x, kernel):
-        return forward(x, kernel), lambda g: (back(g, kernel), filters(x, g))
+        return forward(x, kernel), lambda g: (back(g, _here(kernel)), filters(_here(x), g))
 
     @tf.custom_gradient
     def back(g, kernel):
-        return transpose(g, kernel), lambda u: (convolve(u, kernel), filters(u, g))
+        return transpose(g, kernel), lambda u: (convolve(u, _here(kernel)), filters(u, _here(g)))
 
     @tf.custom_gradient
     def filters(x, g):
-        return correlate(x, g), lambda u: (back(g, u), convolve(x, u))
+        return correlate(x, g), lambda u: (back(_here(g), u), convolve(_here(x), u))
 
     return convolve
 
@@ -179,7 +187,7 @@ def convolution(x, kernel, strides, dilation):
 
 def scaled(x, scale):
     """x * scale as a depthwise 1x1 convolution, into which a following bias can be fused."""
-    return pointwise(x, scale[None, None, None, :])
+    return pointwise(x, tf.reshape(scale, (1, 1, 1, -1)))
 
 
 def _inverse_count(x):
@@ -192,13 +200,13 @@ def _inverse_count(x):
 def _sum(x):
     """The sum over all pixels, (1, 1, 1, C): a product with ones takes half the time of reduce_sum."""
     rows = tf.reshape(x, (-1, x.shape[-1]))
-    return tf.matmul(tf.ones_like(rows[:, :1]), rows, transpose_a=True)[None, None]
+    ones = tf.ones((tf.shape(rows)[0], 1), x.dtype)
+    return tf.reshape(tf.matmul(ones, rows, transpose_a=True), (1, 1, 1, x.shape[-1]))
 
 
 def moments(x):
     """Mean and variance of x over all but channels, (C,); the squares come as a depthwise filter gradient."""
-    scale = _inverse_count(x)
-    return _mean_and_variance(_sum(x)[0, 0, 0] * scale, _gram(x, x.shape[-1])[0, 0, 0] * scale)
+    return _mean_and_variance(_sum(x), _gram(x, x.shape[-1]), _inverse_count(x))
 
 
 def moments_after(x, kernel):
@@ -207,16 +215,14 @@ def moments_after(x, kernel):
     E[y] = K'E[x] and E[y_o^2] = sum_i K_io (E[x x'] K)_io. The second moments come as a filter gradient of x with
     itself in the layout (1, 1, i, (g, j)): rows i are the pixels of an image that the same kernel convolves.
     """
-    scale = _inverse_count(x)
-    mean = pointwise(_sum(x), kernel)[0, 0, 0]
-    square = tf.reduce_sum(pointwise(_gram(x, x.shape[-1] // kernel.shape[2]), kernel) * kernel, (0, 1, 2))
-    return _mean_and_variance(mean * scale, square * scale)
+    squares = pointwise(_gram(x, x.shape[-1] // kernel.shape[2]), kernel) * kernel
+    return _mean_and_variance(pointwise(_sum(x), kernel), tf.reduce_sum(squares, 2), _inverse_count(x))
 
 
-def _mean_and_variance(mean, square):
-    return mean, tf.nn.relu(
-        square - tf.square(mean)
-    )  # rounding may leave a constant channel a little below zero
+def _mean_and_variance(total, squares, scale):
+    mean = tf.reshape(total, (-1,)) * scale
+    variance = tf.reshape(squares, (-1,)) * scale - tf.square(mean)
+    return mean, tf.nn.relu(variance)  # rounding may leave a constant channel a little below zero
 
 
 def _gram(x, groups):
@@ -224,7 +230,7 @@ def _gram(x, groups):
 
     @tf.custom_gradient
     def products(x):
-        return _filter_gradient(x, x, (1, 1), (1, 1), size), lambda u: pointwise(x, u + transposed(u))
+        return _filter_gradient(x, x, (1, 1), (1, 1), size), lambda u: pointwise(_here(x), u + transposed(u))
 
     def transposed(u):
         blocks = tf.transpose(tf.reshape(u, (size, groups, size)), (2, 1, 0))
