@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from keras_pibnas.spaces.registry import build_op, canonical
+from keras_pibnas.spaces.registry import build_edges, canonical
 
 POOLS = ("max_pool_3x3", "avg_pool_3x3")
 
@@ -21,11 +21,14 @@ class SearchSpace:
     primitives: tuple
     pool_norm: bool = False
 
+    def __post_init__(self):
+        object.__setattr__(self, "primitives", tuple(self.primitives))  # a list where it comes from a file
+
     def build_op(self, name, /, channels, strides=1, branches=1, **kwargs):
         """The layer of an op as a supernet of this space has it: without gamma and beta."""
         if self.pool_norm and canonical(name) in POOLS:
             kwargs["norm"] = True
-        return build_op(name, channels, strides, affine=False, branches=branches, **kwargs)
+        return build_edges(name, channels, strides, branches, affine=False, **kwargs)
 
 
 _SPACES = {}

@@ -76,7 +76,16 @@ def build_op(name, /, channels, strides=1, affine=True, branches=1, **kwargs):
     if branches == 1 or _takes(factory, "branches"):
         extra = {"branches": branches} if _takes(factory, "branches") else {}
         return factory(channels, **settings, **extra)
-    return PerBranch(partial(factory, **settings), channels, strides, branches)
+    return build_edges(name, channels, strides, branches, affine=affine, **kwargs)
+
+
+def build_edges(name, /, channels, strides, branches, **kwargs):
+    """As `build_op`, for a supernet: whatever the op, the layer takes the weights `mix` of its edges."""
+    factory = _OPS[canonical(name)]
+    if _takes(factory, "branches"):
+        return factory(channels, strides=strides, branches=branches, **kwargs)
+    own = {key: kwargs[key] for key in ("name", "dtype") if key in kwargs}
+    return PerBranch(partial(factory, strides=strides, **kwargs), channels, strides, branches, **own)
 
 
 def _takes(factory, argument):
