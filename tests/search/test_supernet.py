@@ -164,6 +164,20 @@ def test_a_keras_optimizer_at_rate_zero_makes_second_order_first(eagerly):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_traced_cells_compute_what_eager_ones_do():
+    """Cells that are alike share one trace; each must still use its own weights."""
+    supernet = small(layers=4, seed=0)
+    supernet.compile(optimizer=kp.optimizers.SGD(0.1))
+    traced = supernet.alpha_gradients(TRAIN, VALID)
+    tf.config.run_functions_eagerly(True)
+    try:
+        eager = supernet.alpha_gradients(TRAIN, VALID)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    for one, other in zip(traced, eager, strict=True):
+        assert np.linalg.norm(one - other) < 1e-3 * np.linalg.norm(other)
+
+
 @pytest.fixture(scope="module")
 def fitted():
     """A supernet after twelve steps of `fit` on six random images, and its history."""
