@@ -105,6 +105,10 @@ class Supernet(LeanMixin, keras.Model):
         self.alpha_optimizer.build(self.alphas)
         self._traced_alpha_gradients = None
 
+    def fit(self, *args, shuffle=False, **kwargs):
+        """As keras.Model.fit, on a dataset of pairs; datasets shuffle themselves, and Keras warns where asked to."""
+        return super().fit(*args, shuffle=shuffle, **kwargs)
+
     def train_step(self, data):
         """One round of Algorithm 1 on ((x, y), (x_valid, y_valid)); returns the metrics."""
         train, valid = check_pair(data)
