@@ -20,7 +20,7 @@ def check_settings(**settings):
     if settings["hvp"] not in HVPS:
         raise ValueError(f"hvp must be one of {', '.join(HVPS)}. Received: hvp={settings['hvp']!r}")
     skeleton.plan(settings["layers"], settings["channels"], nodes, nodes)
-    return settings
+    return settings | {"input_shape": tuple(settings["input_shape"])}
 
 
 def check_images(input_shape, num_classes, stem):
