@@ -6,6 +6,7 @@ Matplotlib is imported when something is drawn, not before.
 from .alphas import crossings, favoured, genotype_weights, op_weights, read_alphas
 from .cell_model import cell_model, plot_cell_graphviz
 from .cells import plot_cell, plot_genotype
+from .complexity import Complexity, complexity
 from .curves import alpha_curves, alpha_heatmap
 from .gradcam import grad_cam, gradcam_figure, upsample
 from .history import error_curve, read_history, training_curves
@@ -21,10 +22,12 @@ from .style import op_color
 from .tradeoffs import accuracy_plot, pareto_front, roadmap_plot
 
 __all__ = [
+    "Complexity",
     "accuracy_plot",
     "alpha_curves",
     "alpha_heatmap",
     "cell_model",
+    "complexity",
     "crossings",
     "darts_cell_size",
     "darts_space_size",
