@@ -41,8 +41,8 @@ def complexity(model):
     """Counts a functional model for one image.
 
     Args:
-        model: a built functional or sequential model, such as `build_network` gives, of layers of this library and of Keras's
-            Dense, pooling, Add, Concatenate, ...
+        model: a built functional or sequential model, such as `build_network` gives, of layers of this library and
+            of Keras's Dense, pooling, Add, Concatenate, ...
 
     Returns:
         Complexity with .params, .macs, .ptflops_macs, and .layers for the breakdown.
