@@ -7,6 +7,7 @@ published code.
 from dataclasses import dataclass
 
 _STEM_MULTIPLIER = 3
+STEMS = ("conv3x3", "patchify")
 
 
 @dataclass(frozen=True)
@@ -73,3 +74,21 @@ def _check(layers, channels, normal_states, reduce_states):
     for name, states in (("normal_states", normal_states), ("reduce_states", reduce_states)):
         if states < 1:
             raise ValueError(f"A cell concatenates at least one state. Received: {name}={states}")
+
+
+def check_images(input_shape, num_classes, stem):
+    """Raises ValueError if these cannot be images, classes and a stem."""
+    if len(tuple(input_shape)) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
+        raise ValueError(
+            f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}"
+        )
+    if not isinstance(num_classes, int) or num_classes < 2:
+        raise ValueError(
+            f"num_classes must be an integer of at least 2. Received: num_classes={num_classes!r}"
+        )
+    if stem not in STEMS:
+        raise ValueError(f"stem must be one of {', '.join(STEMS)}. Received: stem={stem!r}")
+    if stem == "patchify" and min(input_shape[:2]) < 2:
+        raise ValueError(
+            f"The patchify stem needs a side of at least 2 pixels. Received: input_shape={input_shape!r}"
+        )

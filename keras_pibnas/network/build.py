@@ -75,16 +75,7 @@ def _checked(genotype, input_shape, num_classes, stem):
         raise ValueError(
             f"genotype must be a Genotype or the name of a published one. Received: {genotype!r}"
         )
-    if len(tuple(input_shape)) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
-        raise ValueError(
-            f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}"
-        )
-    if not isinstance(num_classes, int) or num_classes < 2:
-        raise ValueError(
-            f"num_classes must be an integer of at least 2. Received: num_classes={num_classes!r}"
-        )
-    if stem not in STEMS:
-        raise ValueError(f"stem must be one of {', '.join(STEMS)}. Received: stem={stem!r}")
+    skeleton.check_images(input_shape, num_classes, stem)
     return genotype.resolved()
 
 

@@ -2,7 +2,6 @@
 
 from keras_pibnas import skeleton
 
-STEMS = ("conv3x3", "patchify")
 HVPS = ("exact", "finite_difference")
 
 
@@ -11,7 +10,7 @@ def check_settings(**settings):
 
     What depends on layers and channels alone is checked by `skeleton.plan`.
     """
-    check_images(settings["input_shape"], settings["num_classes"], settings["stem"])
+    skeleton.check_images(settings["input_shape"], settings["num_classes"], settings["stem"])
     nodes = settings["nodes"]
     if not isinstance(nodes, int) or not 1 <= nodes <= 8:
         raise ValueError(f"nodes must be an integer from 1 to 8. Received: nodes={nodes!r}")
@@ -21,24 +20,6 @@ def check_settings(**settings):
         raise ValueError(f"hvp must be one of {', '.join(HVPS)}. Received: hvp={settings['hvp']!r}")
     skeleton.plan(settings["layers"], settings["channels"], nodes, nodes)
     return settings | {"input_shape": tuple(settings["input_shape"])}
-
-
-def check_images(input_shape, num_classes, stem):
-    """Raises ValueError if these cannot be images, classes and a stem."""
-    if len(tuple(input_shape)) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
-        raise ValueError(
-            f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}"
-        )
-    if not isinstance(num_classes, int) or num_classes < 2:
-        raise ValueError(
-            f"num_classes must be an integer of at least 2. Received: num_classes={num_classes!r}"
-        )
-    if stem not in STEMS:
-        raise ValueError(f"stem must be one of {', '.join(STEMS)}. Received: stem={stem!r}")
-    if stem == "patchify" and min(input_shape[:2]) < 2:
-        raise ValueError(
-            f"The patchify stem needs a side of at least 2 pixels. Received: input_shape={input_shape!r}"
-        )
 
 
 def check_pair(data):
