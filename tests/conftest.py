@@ -6,6 +6,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import keras
 import pytest
 
+from keras_pibnas import genotypes
+from keras_pibnas.spaces import catalog
+from keras_pibnas.spaces import registry as ops
+
 
 @pytest.fixture(autouse=True)
 def seed():
@@ -13,3 +17,12 @@ def seed():
     keras.utils.set_random_seed(0)
     yield
     keras.backend.clear_session()
+
+
+@pytest.fixture(name="registry")
+def copied_registry(monkeypatch):
+    """Lets a test register ops and spaces that are gone after it."""
+    monkeypatch.setattr(ops, "_OPS", dict(ops._OPS))
+    monkeypatch.setattr(ops, "_ALIASES", dict(ops._ALIASES))
+    monkeypatch.setattr(catalog, "_SPACES", dict(catalog._SPACES))
+    monkeypatch.setattr(genotypes, "OPS", set(genotypes.OPS))

@@ -48,10 +48,8 @@ class Op(keras.layers.Layer):
         """Channels of all branches together."""
         return self.branches * self.channels
 
-    def depthwise_kernel(self, name, size, width=None):
-        return self.add_weight(
-            name=name, shape=(size, size, width or self.width, 1), initializer=uniform(size * size)
-        )
+    def depthwise_kernel(self, name, size):
+        return self.add_weight(name=name, shape=(size, size, self.width, 1), initializer=uniform(size * size))
 
     def statistics_input(self, function, x, training):
         """(function(x) less a constant, that constant or None): what a batch normalization gets in training."""

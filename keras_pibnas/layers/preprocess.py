@@ -101,3 +101,6 @@ class PatchifyStem(ConvStem):
             x, ops.convert_to_tensor(self.kernel), self.strides, "valid", data_format="channels_last"
         )
         return self.norm(x)
+
+
+STEMS = {"conv3x3": ConvStem, "patchify": PatchifyStem}

@@ -76,9 +76,6 @@ class FactorizedReduce(Op):
         joint = ops.concatenate((ops.concatenate((first, zero), -1), ops.concatenate((zero, second), -1)), 1)
         return ops.reshape(joint, (1, 1, -1, self.width))
 
-    def compute_output_shape(self, input_shape):
-        return (*super().compute_output_shape(input_shape)[:3], self.width)
-
     def get_config(self):
         return super().get_config() | {"inputs": self.inputs}
 

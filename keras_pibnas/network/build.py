@@ -3,13 +3,12 @@
 import keras
 
 from keras_pibnas import genotypes, skeleton
-from keras_pibnas.layers import AuxiliaryHead, ConvStem, DropPath, Identity, PatchifyStem, preprocess
+from keras_pibnas.layers import AuxiliaryHead, DropPath, Identity, preprocess
 from keras_pibnas.layers.drop_path import check_rate
 from keras_pibnas.layers.model import LeanMixin
 from keras_pibnas.layers.op import uniform
+from keras_pibnas.layers.preprocess import STEMS
 from keras_pibnas.spaces import build_op, canonical
-
-STEMS = {"conv3x3": ConvStem, "patchify": PatchifyStem}
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")

@@ -4,12 +4,10 @@ import keras
 from keras import ops
 
 from keras_pibnas import skeleton
-from keras_pibnas.layers import ConvStem, PatchifyStem
 from keras_pibnas.layers.op import uniform
+from keras_pibnas.layers.preprocess import STEMS
 from keras_pibnas.search.cell import RelaxedCell
 from keras_pibnas.search.traced import TracedCells
-
-STEMS = {"conv3x3": ConvStem, "patchify": PatchifyStem}
 
 
 class RelaxedNetwork(keras.Model):

@@ -97,6 +97,7 @@ class Supernet(LeanMixin, keras.Model):
         optimizer = optimizers.SGD(0.025) if optimizer is None else optimizer
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss
         metrics = ["accuracy"] if metrics is None else metrics
+        kwargs.setdefault("auto_scale_loss", False)  # the gradients that train_step hands over are not scaled
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
         self.alpha_optimizer = keras.optimizers.get(
             optimizers.Adam() if alpha_optimizer is None else alpha_optimizer
