@@ -9,6 +9,7 @@ derivative of any order is again one of the three, computed in the form that is 
 * Everything else is a forward convolution (grouped ones run natively and fast).
 """
 
+import contextlib
 import functools
 
 import keras
@@ -18,10 +19,33 @@ if _TENSORFLOW:
     import tensorflow as tf
 
 
+_PORTABLE = False
+
+
+@contextlib.contextmanager
+def portable():
+    """Traces layers for other runtimes inside the block: no fast paths, grouped convolutions as ops that they all have.
+
+    For inference; `interop.export` uses it.
+    """
+    global _PORTABLE
+    before, _PORTABLE = _PORTABLE, True
+    try:
+        yield
+    finally:
+        _PORTABLE = before
+
+
+def is_portable():
+    """Whether layers are being traced for other runtimes."""
+    return _PORTABLE
+
+
 def available(x):
     """Whether the fast paths hold for tensor x: TensorFlow, no GPU, oneDNN on, float32 or bfloat16, known side."""
     return (
         _TENSORFLOW
+        and not _PORTABLE
         and keras.backend.standardize_dtype(x.dtype) in ("float32", "bfloat16")
         and not isinstance(x, keras.KerasTensor)
         and None not in x.shape[1:]

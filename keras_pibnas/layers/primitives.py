@@ -34,9 +34,13 @@ def depthwise(x, kernel, strides=1, dilation=1):
         x, strides, dilation = x[:, ::2, ::2], 1, 1
     if native.available(x):
         return native.depthwise(x, kernel, strides, dilation)
-    x = pad(x, dilation * (kernel.shape[0] - 1) // 2)
+    padding = "valid"
+    if native.is_portable() and strides == 1:  # then "same" pads symmetrically, and copies nothing
+        padding = "same"
+    else:
+        x = pad(x, dilation * (kernel.shape[0] - 1) // 2)
     return ops.depthwise_conv(
-        x, kernel, strides, "valid", dilation_rate=dilation, data_format="channels_last"
+        x, kernel, strides, padding, dilation_rate=dilation, data_format="channels_last"
     )
 
 
@@ -49,6 +53,8 @@ def pointwise(x, kernel):
     """1x1 convolution in groups. x (B, H, W, G * I), kernel (1, 1, I, G * O)."""
     if native.available(x):
         return native.pointwise(x, kernel)
+    if native.is_portable():
+        return convolution(x, kernel)
     inputs, outputs = kernel.shape[2], kernel.shape[3]
     groups = x.shape[-1] // inputs
     blocks = ops.reshape(x, (-1, *x.shape[1:3], groups, inputs))
