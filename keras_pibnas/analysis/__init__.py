@@ -10,6 +10,7 @@ from .complexity import Complexity, complexity
 from .curves import alpha_curves, alpha_heatmap
 from .gradcam import grad_cam, gradcam_figure, upsample
 from .history import error_curve, read_history, training_curves
+from .memory import activation_timeline, peak_activation_memory
 from .space_size import (
     darts_cell_size,
     darts_space_size,
@@ -24,6 +25,7 @@ from .tradeoffs import accuracy_plot, pareto_front, roadmap_plot
 __all__ = [
     "Complexity",
     "accuracy_plot",
+    "activation_timeline",
     "alpha_curves",
     "alpha_heatmap",
     "cell_model",
@@ -41,6 +43,7 @@ __all__ = [
     "op_color",
     "op_weights",
     "pareto_front",
+    "peak_activation_memory",
     "plot_cell",
     "plot_cell_graphviz",
     "plot_genotype",
