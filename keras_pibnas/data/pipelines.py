@@ -16,19 +16,28 @@ from .augmentation import DRAWS, Augmentation
 
 @dataclass
 class Position:
-    """Which epoch the next iteration of a dataset is; a resumed run may set it.
+    """Where the next iteration of a dataset begins; a resumed run may set it.
 
-    Python's own integer rather than a variable, which a distribution strategy would spread over its devices.
+    Python's own integers rather than variables, which a distribution strategy would spread over its devices.
+
+    Args:
+        epoch: its number.
+        key: the two integers that the order and the augmentation of every epoch come from.
+        moves: whether each iteration is the next epoch; False: whoever set `epoch` keeps it.
+        step: the batch that iterations begin at; the batches before it come last, so that the length does not
+            change.
     """
 
     epoch: int
+    key: tuple
     moves: bool = True
+    step: int = 0
 
     def advance(self):
-        """The epoch of an iteration that starts now."""
-        epoch = self.epoch
+        """(epoch, step) of an iteration that starts now."""
+        start = np.array([self.epoch, self.step], np.int64)
         self.epoch += self.moves
-        return np.int64(epoch)
+        return start
 
 
 @dataclass(frozen=True)
@@ -74,10 +83,11 @@ class Recipe:
         The position is read when the first element is asked for, not when an iterator is made: Keras makes
         some that it never uses.
         """
-        position = Position(self.epoch, moves=not self.step)
-        epoch = tf.data.Dataset.from_tensors(0).map(
-            lambda _: tf.ensure_shape(tf.numpy_function(position.advance, [], tf.int64), []))
-        dataset = epoch.flat_map(examples).skip(self.step).map(batch, tf.data.AUTOTUNE)
+        position = Position(self.epoch, self.key, moves=not self.step)
+        start = tf.data.Dataset.from_tensors(0).map(
+            lambda _: tf.ensure_shape(tf.numpy_function(position.advance, [], tf.int64), [2]))
+        dataset = start.flat_map(lambda start: rotated(examples(start[0]), start[1]))
+        dataset = dataset.skip(self.step).map(batch, tf.data.AUTOTUNE)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps - self.step)).prefetch(2)
         dataset.position = position
         return dataset
@@ -105,6 +115,11 @@ class Recipe:
     def batch(self, where, draws):
         """Images and labels of examples."""
         return self.augmentation(tf.gather(self.images, where), draws), tf.gather(self.labels, where)
+
+
+def rotated(dataset, step):
+    """The elements of a dataset from `step` on, then those before it."""
+    return dataset.skip(step).concatenate(dataset.take(step))
 
 
 def bilevel(train, valid):
