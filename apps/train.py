@@ -96,6 +96,7 @@ def build(genotype, splits, steps, args):
         auxiliary=args.auxiliary > 0,
         drop_path=args.drop_path,
     )
+    model.normalization = (splits.mean, splits.std)  # saved with it, for export
     optimizer = kp.optimizers.SGD(common.cosine(args.learning_rate, args.epochs * steps))
     if args.auxiliary:
         weights = {"logits": 1.0, "auxiliary": args.auxiliary}

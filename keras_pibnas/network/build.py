@@ -13,7 +13,25 @@ from keras_pibnas.spaces import build_op, canonical
 
 @keras.saving.register_keras_serializable("keras_pibnas")
 class DiscreteNetwork(LeanMixin, keras.Model):
-    """A functional model of a genotype, as `build_network` makes it."""
+    """A functional model of a genotype, as `build_network` makes it.
+
+    Attributes:
+        normalization: (mean, std) of the pixels that it was trained on, scaled to [0, 1]: two tuples of a float a
+            channel, or None. It is saved with the model, and `interop.export` applies it.
+    """
+
+    normalization = None
+
+    def get_config(self):
+        return super().get_config() | {"normalization": self.normalization}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        normalization = config.pop("normalization", None)
+        model = super().from_config(config, custom_objects)
+        model.normalization = normalization and tuple(map(tuple, normalization))
+        return model
 
 
 def build_network(
@@ -113,11 +131,13 @@ def inference_model(model):
     Args: model: from `build_network` (or loaded from a file). Returns: a functional model, images to logits.
     """
     images = keras.Input(model.inputs[0].shape[1:], name="images")
-    plain = keras.models.clone_model(
+    clone = keras.models.clone_model(
         model, images, clone_function=lambda layer: layer, call_function=_without_drop_path
     )
-    outputs = plain.output["logits"] if isinstance(plain.output, dict) else plain.output
-    return DiscreteNetwork(images, outputs, name=model.name)
+    outputs = clone.output["logits"] if isinstance(clone.output, dict) else clone.output
+    plain = DiscreteNetwork(images, outputs, name=model.name)
+    plain.normalization = getattr(model, "normalization", None)
+    return plain
 
 
 def _without_drop_path(layer, *args, **kwargs):
