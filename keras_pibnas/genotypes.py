@@ -21,6 +21,8 @@ from random import Random
 # Op names that `parse`, `from_json` and `load` accept besides those of published genotypes; filled by
 # `keras_pibnas.spaces`. Empty: all names.
 OPS = set()
+# As `OPS`: regular expressions, for names that hold a number of one's choice.
+OP_PATTERNS = []
 
 _CELLS = ("normal", "reduce")
 _KEYS = ("normal", "normal_concat", "reduce", "reduce_concat", "meanings")
@@ -238,7 +240,7 @@ def _known(genotype):
     for cell in _CELLS:
         pairs = zip(getattr(genotype, cell), getattr(genotype.resolved(), cell), strict=True)
         for index, (pair, (op, _)) in enumerate(pairs):
-            if OPS and op not in known:
+            if OPS and op not in known and not any(re.fullmatch(p, op) for p in OP_PATTERNS):
                 raise ValueError(f"{cell}[{index}] = {pair}: unknown op {op!r}. "
                                  f"Known: {', '.join(sorted(known))}")
     return genotype

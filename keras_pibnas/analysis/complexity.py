@@ -100,6 +100,12 @@ def _pib_conv(layer, given, shape):
     return sum(_kernel(prod(shape[:2]), kernel) for kernel in kernels), (2 + 1) * prod(shape)
 
 
+def _convnext(layer, given, shape):
+    pixels = prod(shape[:2])
+    kernels = (layer.depthwise, layer.pointwise_1, layer.pointwise_2)
+    return sum(_kernel(pixels, kernel) for kernel in kernels), 2 * prod(shape) + pixels * layer.hidden
+
+
 def _pib_conv_table(layer, given, shape):
     macs, _ = _pib_conv(layer, given, shape)
     hidden = prod(shape[:2]) * layer.hidden
@@ -138,6 +144,9 @@ def _auxiliary(layer, given, shape):
 
 HANDLERS = {
     layers.SepConv: _sep_conv,
+    layers.SepConvGELU: _sep_conv,
+    layers.SepConvLayerNorm: _sep_conv,
+    layers.ConvNeXtConv: _convnext,
     layers.DilConv: _dil_conv,
     layers.Conv7x1_1x7: _conv_7x1_1x7,
     layers.PIBConv: _pib_conv,

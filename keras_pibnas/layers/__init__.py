@@ -8,12 +8,14 @@ from keras_pibnas.layers.op import Op, SharedOp
 from keras_pibnas.layers.pib_conv import PIBConv, PIBConvTable
 from keras_pibnas.layers.pool import AveragePool, MaxPool
 from keras_pibnas.layers.preprocess import ConvStem, PatchifyStem, ReLUConvBN, preprocess
+from keras_pibnas.layers.roadmap import ConvNeXtConv, SepConvGELU, SepConvLayerNorm
 from keras_pibnas.layers.separable import Conv7x1_1x7, DilConv, SepConv
 from keras_pibnas.layers.skip import FactorizedReduce, Identity, skip_connect
 from keras_pibnas.layers.zero import Zero
 
 __all__ = [
-    "AuxiliaryHead", "AveragePool", "BatchNorm", "Conv7x1_1x7", "ConvStem", "DilConv", "DropPath", "FactorizedReduce",
-    "Identity", "LayerNorm", "MaxPool", "Op", "PIBConv", "PIBConvTable", "PatchifyStem", "ReLUConvBN", "SepConv",
-    "SharedOp", "Zero", "preprocess", "skip_connect",
+    "AuxiliaryHead", "AveragePool", "BatchNorm", "Conv7x1_1x7", "ConvNeXtConv", "ConvStem", "DilConv", "DropPath",
+    "FactorizedReduce", "Identity", "LayerNorm", "MaxPool", "Op", "PIBConv", "PIBConvTable",
+    "PatchifyStem", "ReLUConvBN", "SepConv", "SepConvGELU", "SepConvLayerNorm", "SharedOp", "Zero", "preprocess",
+    "skip_connect",
 ]  # fmt: skip

@@ -1,8 +1,9 @@
 """Named search spaces."""
 
+import re
 from dataclasses import dataclass
 
-from keras_pibnas.spaces.registry import build_edges, canonical
+from keras_pibnas.spaces.registry import build_edges, canonical, expanded_name
 
 POOLS = ("max_pool_3x3", "avg_pool_3x3")
 
@@ -58,16 +59,37 @@ def names():
 
 
 def get(name):
-    """The search space of that name (a SearchSpace is returned as it is).
+    """The search space of that name (a SearchSpace is returned as it is); `pibconv_f3.5` is `pibconv(3.5)`.
 
     Raises:
         ValueError: names the known ones.
     """
     if isinstance(name, SearchSpace):
         return name
-    if name not in _SPACES:
-        raise ValueError(f"Unknown search space {name!r}. Known: {', '.join(names())}")
-    return _SPACES[name]
+    if name in _SPACES:
+        return _SPACES[name]
+    if match := re.fullmatch(r"pibconv_f(\d+(?:\.\d+)?)", str(name)):
+        return pibconv(float(match[1]))
+    raise ValueError(f"Unknown search space {name!r}. Known: {', '.join(names())}, and pibconv_f3.5 for F = 3.5")
+
+
+def pibconv(expansion=2):
+    """The `pibconv` space with another inverted bottleneck ratio (the paper tried 1.5 to 4.5; section 2).
+
+    Args:
+        expansion: F, with F * C an integer for the channels C of every cell.
+
+    Returns:
+        A SearchSpace named `pibconv_f<F>`, with ops `pib_conv_3x3_f<F>`, ...; at F = 2 the space `pibconv` itself.
+
+    Raises:
+        ValueError: F is out of range.
+    """
+    if not isinstance(expansion, int | float) or not 0.01 <= expansion <= 100:
+        raise ValueError(f"The expansion F is a number from 0.01 to 100. Received: expansion={expansion!r}")
+    plain = get("pibconv")
+    primitives = [expanded_name(op, expansion) if op.startswith("pib_conv") else op for op in plain.primitives]
+    return plain if expansion == 2 else SearchSpace(expanded_name(plain.name, expansion), primitives)
 
 
 _COMMON = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect")
@@ -75,6 +97,10 @@ _DILATED = ("dil_conv_3x3", "dil_conv_5x5")
 
 # DARTS, section 3.1.1, in the order of its code.
 register("darts", (*_COMMON, "sep_conv_3x3", "sep_conv_5x5", *_DILATED), pool_norm=True)
+# The PIBConv paper's roadmap (Fig. 1, section 2) changes the separable convolution alone, step by step; it leaves BN
+# for LayerNorm and goes back to BN for the ConvNeXt block.
+for _name, _block in (("darts_gelu", "sep_conv_gelu"), ("darts_layernorm", "sep_conv_layernorm"), ("convnext",) * 2):
+    register(_name, (*_COMMON, f"{_block}_3x3", f"{_block}_5x5", *_DILATED), pool_norm=True)
 # The PIBConv paper, section 3: its ten ops, in its order.
 register(
     "pibconv",

@@ -1,6 +1,7 @@
 """Ops by name. An op is a factory (channels, strides, affine, branches, **kwargs) -> Keras layer."""
 
 import inspect
+import re
 from functools import partial
 
 from keras_pibnas import genotypes, layers
@@ -8,6 +9,10 @@ from keras_pibnas.spaces.per_branch import PerBranch
 
 _OPS = {}
 _ALIASES = {}
+
+# `pib_conv_3x3_f3.5`: PIBConv with the expansion F = 3.5 (the plain names have F = 2).
+_EXPANDED = r"(pib_conv_\dx\d)_f(\d+(?:\.\d+)?)"
+genotypes.OP_PATTERNS.append(_EXPANDED)
 
 
 def register_op(name, factory):
@@ -49,9 +54,26 @@ def canonical(name):
         ValueError: names the op and the known ones.
     """
     name = _ALIASES.get(name, name)
-    if name not in _OPS:
+    plain, expansion = _expanded(name)
+    if plain not in _OPS:
         raise ValueError(f"Unknown op {name!r}. Known: {', '.join(op_names())}")
-    return name
+    return name if expansion is None else expanded_name(plain, expansion)
+
+
+def expanded_name(name, expansion):
+    """The name of a PIBConv op with the expansion F: `pib_conv_3x3` and 3.5 give `pib_conv_3x3_f3.5`."""
+    return name if expansion == 2 else f"{name}_f{str(float(expansion)).removesuffix('.0')}"
+
+
+def _expanded(name):
+    """(Registered name, F or None): what stands in an op's name."""
+    match = None if name in _OPS else re.fullmatch(_EXPANDED, name)
+    return (match[1], float(match[2])) if match else (name, None)
+
+
+def _factory(name):
+    plain, expansion = _expanded(canonical(name))
+    return _OPS[plain] if expansion is None else partial(_OPS[plain], expansion=expansion)
 
 
 def build_op(name, /, channels, strides=1, affine=True, branches=1, **kwargs):
@@ -71,7 +93,7 @@ def build_op(name, /, channels, strides=1, affine=True, branches=1, **kwargs):
     Raises:
         ValueError: unknown op, or arguments that the op cannot take.
     """
-    factory = _OPS[canonical(name)]
+    factory = _factory(name)
     settings = {"strides": strides, "affine": affine, **kwargs}
     if branches == 1 or _takes(factory, "branches"):
         extra = {"branches": branches} if _takes(factory, "branches") else {}
@@ -81,7 +103,7 @@ def build_op(name, /, channels, strides=1, affine=True, branches=1, **kwargs):
 
 def build_edges(name, /, channels, strides, branches, **kwargs):
     """As `build_op`, for a supernet: whatever the op, the layer takes the weights `mix` of its edges."""
-    factory = _OPS[canonical(name)]
+    factory = _factory(name)
     if _takes(factory, "branches"):
         return factory(channels, strides=strides, branches=branches, **kwargs)
     own = {key: kwargs[key] for key in ("name", "dtype") if key in kwargs}
@@ -100,8 +122,11 @@ for _size in (3, 5, 7):
     register_op(f"sep_conv_{_size}x{_size}", partial(layers.SepConv, kernel_size=_size))
     register_op(f"pib_conv_{_size}x{_size}", partial(layers.PIBConv, kernel_size=_size))
     register_op(f"pib_conv_table_{_size}x{_size}", partial(layers.PIBConvTable, kernel_size=_size))
+    register_op(f"convnext_{_size}x{_size}", partial(layers.ConvNeXtConv, kernel_size=_size))
 for _size in (3, 5):
     register_op(f"dil_conv_{_size}x{_size}", partial(layers.DilConv, kernel_size=_size))
+    register_op(f"sep_conv_gelu_{_size}x{_size}", partial(layers.SepConvGELU, kernel_size=_size))
+    register_op(f"sep_conv_layernorm_{_size}x{_size}", partial(layers.SepConvLayerNorm, kernel_size=_size))
     register_alias(f"dialated_conv_{_size}x{_size}", f"dil_conv_{_size}x{_size}")  # the paper's spelling
 register_op("none", layers.Zero)
 register_op("skip_connect", layers.skip_connect)

@@ -1,5 +1,7 @@
 """Named search spaces and the registry of ops."""
 
+import json
+
 import keras
 import pytest
 
@@ -103,7 +105,7 @@ def test_a_space_is_its_own_name():
 def test_unknown_names():
     with pytest.raises(ValueError, match="Unknown op 'sep_conv_9x9'. Known: avg_pool_3x3, "):
         kp.spaces.build_op("sep_conv_9x9", 4)
-    with pytest.raises(ValueError, match="Unknown search space 'dart'. Known: darts, "):
+    with pytest.raises(ValueError, match="Unknown search space 'dart'. Known: .*darts, "):
         kp.spaces.get("dart")
 
 
@@ -126,7 +128,7 @@ def test_register_twice(registry):
     for name in ("sep_conv_3x3", "skip_conn"):
         with pytest.raises(ValueError, match=f"'{name}' is registered already"):
             kp.spaces.register_op(name, kp.layers.SepConv)
-    with pytest.raises(ValueError, match="'darts' is registered already. Known: darts"):
+    with pytest.raises(ValueError, match="'darts' is registered already. Known: .*darts"):
         kp.spaces.register("darts", ("skip_connect",))
 
 
@@ -162,3 +164,53 @@ def test_a_keras_layer_may_be_an_op(registry):
     op = kp.spaces.build_op("blur", 4, strides=2, branches=2)
     assert op(keras.ops.ones((1, 6, 6, 4))).shape == (1, 3, 3, 8)
     assert type(kp.spaces.build_op("blur", 4)) is keras.layers.AveragePooling2D
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [("darts_gelu", "sep_conv_gelu"), ("darts_layernorm", "sep_conv_layernorm"), ("convnext", "convnext")],
+)
+def test_the_roadmap_changes_the_separable_convolution_alone(name, block):
+    space, darts = kp.spaces.get(name), kp.spaces.get("darts")
+    assert space.primitives == tuple(op.replace("sep_conv", block) for op in darts.primitives)
+    assert space.pool_norm == darts.pool_norm
+
+
+@pytest.mark.parametrize("expansion", (1.5, 3, 4.5))
+def test_pibconv_with_any_expansion(expansion):
+    space = kp.spaces.pibconv(expansion)
+    assert space == kp.spaces.get(f"pibconv_f{expansion}")
+    assert space.primitives[2:5] == tuple(f"pib_conv_{k}x{k}_f{expansion}" for k in (3, 5, 7))
+    assert space.primitives[:2] + space.primitives[5:] == (
+        kp.spaces.get("pibconv").primitives[:2] + kp.spaces.get("pibconv").primitives[5:]
+    )
+    op = space.build_op("pib_conv_5x5_f" + str(expansion), 8, branches=3)
+    assert (op.expansion, op.kernel_size, op.branches, op.affine) == (expansion, 5, 3, False)
+
+
+def test_the_published_expansion_is_the_plain_space():
+    plain = kp.spaces.get("pibconv")
+    assert kp.spaces.pibconv() is plain and kp.spaces.get("pibconv_f2") is kp.spaces.get("pibconv_f2.0") is plain
+    assert kp.spaces.canonical("pib_conv_3x3_f2.0") == "pib_conv_3x3"
+    assert kp.spaces.canonical("pib_conv_3x3_f3.50") == "pib_conv_3x3_f3.5"
+
+
+def test_genotypes_with_an_expansion_can_be_read_and_built():
+    pairs = [["pib_conv_3x3_f1.5", 0], ["skip_connect", 1]]
+    genotype = kp.Genotype.from_json(json.dumps({"normal": pairs, "reduce": pairs}))
+    ops = [layer for layer in kp.build_network(genotype, (8, 8, 1), 2, 4, 2).layers if "pib" in layer.name]
+    assert {op.expansion for op in ops} == {1.5} and len(ops) == 2
+
+
+@pytest.mark.parametrize("wrong", (0, -1.5, 1000, "2"))
+def test_wrong_expansions(wrong):
+    with pytest.raises(ValueError, match=f"0.01 to 100. Received: expansion={wrong!r}"):
+        kp.spaces.pibconv(wrong)
+
+
+@pytest.mark.parametrize("name", ("pib_conv_9x9_f3", "pib_conv_3x3_f", "sep_conv_3x3_f3", "pib_conv_3x3_f1e3"))
+def test_an_expansion_belongs_to_a_known_pib_conv(name):
+    with pytest.raises(ValueError, match=f"Unknown op '{name}'"):
+        kp.spaces.build_op(name, 4)
+    with pytest.raises(ValueError, match=f"unknown op '{name}'|Unknown op '{name}'"):
+        kp.build_network(kp.Genotype([(name, 0), (name, 1)], [(name, 0), (name, 1)], [2], [2]))

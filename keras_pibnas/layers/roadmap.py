@@ -1,0 +1,93 @@
+"""The steps between DARTS's separable convolution and the PIBConv block (PIBConv paper, Fig. 1 and section 2)."""
+
+import keras
+from keras import ops
+
+from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.layer_norm import LayerNorm
+from keras_pibnas.layers.op import Op
+from keras_pibnas.layers.pib_conv import check_expansion, fold_before, weighted
+from keras_pibnas.layers.primitives import bias_add, depthwise, gelu, pointwise, tile
+from keras_pibnas.layers.separable import SepConv, check_kernel_size
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class SepConvGELU(SepConv):
+    """Twice: GELU, depthwise k (the first one strided), 1x1, BN. The roadmap's first step. Args: as `SepConv`."""
+
+    def unshifted(self, x, mix=None, training=False):
+        x = tile(gelu(x), self.channels, self.branches)
+        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise_1, self.strides), x, training)
+        x = gelu(bias_add(*self.batch_norm_1.pointwise(x, self.pointwise_1, None, training, shift)))
+        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise_2), x, training)
+        return self.batch_norm_2.pointwise(x, self.pointwise_2, mix, training, shift)
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class SepConvLayerNorm(Op):
+    """Twice: GELU, depthwise k (the first one strided), 1x1, LayerNorm over channels. The roadmap's second step.
+
+    Args: as `Op`, affine for gamma and beta of the layer normalizations; kernel_size: odd.
+    """
+
+    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, **kwargs):
+        super().__init__(channels, strides, affine, branches, **kwargs)
+        self.kernel_size = check_kernel_size(self, kernel_size)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.depthwise_1 = self.depthwise_kernel("depthwise_1", self.kernel_size)
+        self.pointwise_1 = self.kernel("pointwise_1", (1, 1), self.channels, self.width)
+        self.layer_norm_1 = self._norm("layer_norm_1")
+        self.depthwise_2 = self.depthwise_kernel("depthwise_2", self.kernel_size)
+        self.pointwise_2 = self.kernel("pointwise_2", (1, 1), self.channels, self.width)
+        self.layer_norm_2 = self._norm("layer_norm_2")
+
+    def _norm(self, name):
+        norm = LayerNorm(self.affine, branches=self.branches, name=name, dtype=self.dtype_policy)
+        norm.build((None, None, None, self.width))
+        return norm
+
+    def unshifted(self, x, mix=None, training=False):
+        first, second = (ops.cast(kernel, x.dtype) for kernel in (self.pointwise_1, self.pointwise_2))
+        x = depthwise(tile(gelu(x), self.channels, self.branches), self.depthwise_1, self.strides)
+        x = depthwise(gelu(self.layer_norm_1(pointwise(x, first))), self.depthwise_2)
+        return self.layer_norm_2(pointwise(x, second), mix=mix), None
+
+    def get_config(self):
+        return super().get_config() | {"kernel_size": self.kernel_size}
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class ConvNeXtConv(Op):
+    """Depthwise k (strided), BN, 1x1 to F * C, GELU, 1x1: ConvNeXt's inverted bottleneck, equation (1) of the paper.
+
+    One activation, one norm, depthwise first (Fig. 2 b). The norm is BN, because the paper goes back to it before this
+    step; there is no residual connection, for in a cell `skip_connect` is an op of its own.
+
+    Args: as `Op`; kernel_size: odd; expansion: F, published 4, with F * C an integer.
+    """
+
+    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=7, expansion=4, **kwargs):
+        super().__init__(channels, strides, affine, branches, **kwargs)
+        self.kernel_size, self.expansion = check_kernel_size(self, kernel_size), expansion
+        self.hidden = check_expansion(channels, expansion)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.depthwise = self.depthwise_kernel("depthwise", self.kernel_size)
+        self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
+        self.batch_norm.build_for(self.width)
+        self.pointwise_1 = self.kernel("pointwise_1", (1, 1), self.channels, self.branches * self.hidden)
+        self.pointwise_2 = self.kernel("pointwise_2", (1, 1), self.hidden, self.width)
+
+    def unshifted(self, x, mix=None, training=False):
+        x = tile(x, self.channels, self.branches)
+        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise, self.strides), x, training)
+        scale, offset = self.batch_norm.input_coefficients(x, training, shift=shift)
+        wide, bias = fold_before(ops.convert_to_tensor(self.pointwise_1), scale, offset, self.branches)
+        x = gelu(bias_add(pointwise(x, ops.cast(wide, x.dtype)), ops.cast(bias, x.dtype)))
+        return pointwise(x, ops.cast(weighted(self.pointwise_2, mix), x.dtype)), None
+
+    def get_config(self):
+        return super().get_config() | {"kernel_size": self.kernel_size, "expansion": self.expansion}
