@@ -3,6 +3,7 @@
 from keras_pibnas.layers.auxiliary import AuxiliaryHead
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.drop_path import DropPath
+from keras_pibnas.layers.involution import Involution
 from keras_pibnas.layers.layer_norm import LayerNorm
 from keras_pibnas.layers.op import Op, SharedOp
 from keras_pibnas.layers.pib_conv import PIBConv, PIBConvTable
@@ -15,7 +16,7 @@ from keras_pibnas.layers.zero import Zero
 
 __all__ = [
     "AuxiliaryHead", "AveragePool", "BatchNorm", "Conv7x1_1x7", "ConvNeXtConv", "ConvStem", "DilConv", "DropPath",
-    "FactorizedReduce", "Identity", "LayerNorm", "MaxPool", "Op", "PIBConv", "PIBConvTable",
+    "FactorizedReduce", "Identity", "Involution", "LayerNorm", "MaxPool", "Op", "PIBConv", "PIBConvTable",
     "PatchifyStem", "ReLUConvBN", "SepConv", "SepConvGELU", "SepConvLayerNorm", "SharedOp", "Zero", "preprocess",
     "skip_connect",
 ]  # fmt: skip

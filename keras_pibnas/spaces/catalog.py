@@ -111,3 +111,9 @@ register(
 register("pibconv_published", (*_COMMON, "pib_conv_3x3", "pib_conv_5x5", *_DILATED))
 # The same with the block that the paper's Table 1 counts.
 register("pib_conv_table", (*_COMMON, "pib_conv_table_3x3", "pib_conv_table_5x5", *_DILATED))
+# DARTS with involution, in the order of DARTS; its README's "zero operation" and "no operation" are both `none`.
+register(
+    "involution",
+    (*_COMMON, "invo_3x3", "invo_5x5", "invo_7x7", "dil_invo_3x3", "dil_invo_5x5"),
+    pool_norm=True,
+)

@@ -128,6 +128,13 @@ for _size in (3, 5):
     register_op(f"sep_conv_gelu_{_size}x{_size}", partial(layers.SepConvGELU, kernel_size=_size))
     register_op(f"sep_conv_layernorm_{_size}x{_size}", partial(layers.SepConvLayerNorm, kernel_size=_size))
     register_alias(f"dialated_conv_{_size}x{_size}", f"dil_conv_{_size}x{_size}")  # the paper's spelling
+for _size in (3, 5, 7):
+    register_op(f"invo_{_size}x{_size}", partial(layers.Involution, kernel_size=_size))
+    for _alias in ("invo2d", "sep_invo"):  # the two names in the README of DARTS with involution
+        register_alias(f"{_alias}_{_size}x{_size}", f"invo_{_size}x{_size}")
+for _size in (3, 5):
+    register_op(f"dil_invo_{_size}x{_size}", partial(layers.Involution, kernel_size=_size, dilation=2))
+    register_alias(f"dil_invo2d_{_size}x{_size}", f"dil_invo_{_size}x{_size}")
 register_op("none", layers.Zero)
 register_op("skip_connect", layers.skip_connect)
 register_op("max_pool_3x3", layers.MaxPool)
