@@ -8,6 +8,9 @@ operation that makes it to the last one that reads it. The rules, as runtimes fo
 * An element-wise operation on one tensor (bias, normalization, activation) works in place of a tensor that nothing
   reads later. A sum or product of two tensors that depend on the image gets memory of its own.
 * Weights, and what is computed from them alone, are not activations.
+
+A runtime that fits tensors of many sizes into one block of memory leaves gaps: LiteRT's block was 0.9 to 1.35 times as
+large for three networks of PIBCONV and DARTS_V2.
 """
 
 from itertools import accumulate
