@@ -5,10 +5,37 @@ as Keras stores them, the blocks along the last axis. Each function has one plai
 backend and in every float type, and hands over to `native` where TensorFlow's oneDNN kernels are there.
 """
 
+import contextlib
+
 import keras
 from keras import ops
 
 from keras_pibnas.layers import native
+
+_PORTABLE = False
+
+
+@contextlib.contextmanager
+def portable():
+    """Traces layers for other runtimes inside the block: for inference, in ops that all of them have.
+
+    No fast paths of TensorFlow; depthwise convolutions under their own name; 1x1 convolutions rather than products.
+    """
+    global _PORTABLE
+    before, _PORTABLE = _PORTABLE, True
+    try:
+        yield
+    finally:
+        _PORTABLE = before
+
+
+def is_portable():
+    """Whether layers are being traced for other runtimes."""
+    return _PORTABLE
+
+
+def _fast(x):
+    return not _PORTABLE and native.available(x)
 
 
 def pad(x, amount, value=0.0):
@@ -32,10 +59,10 @@ def depthwise(x, kernel, strides=1, dilation=1):
     """Depthwise convolution, symmetric padding dilation * (k - 1) / 2. x (B, H, W, C), kernel (k, k, C, 1)."""
     if strides == 2 and dilation == 2:  # reads only every second pixel, and there it is a plain convolution
         x, strides, dilation = x[:, ::2, ::2], 1, 1
-    if native.available(x):
+    if _fast(x):
         return native.depthwise(x, kernel, strides, dilation)
     padding = "valid"
-    if native.is_portable() and strides == 1:  # then "same" pads symmetrically, and copies nothing
+    if _PORTABLE and strides == 1:  # then "same" pads symmetrically, and copies nothing
         padding = "same"
     else:
         x = pad(x, dilation * (kernel.shape[0] - 1) // 2)
@@ -46,14 +73,14 @@ def depthwise(x, kernel, strides=1, dilation=1):
 
 def bias_add(x, bias):
     """x + bias, where the backend fuses it into the convolution before it if it can. bias (C,)."""
-    return native.bias_add(x, bias) if native.available(x) else x + bias
+    return native.bias_add(x, bias) if _fast(x) else x + bias
 
 
 def pointwise(x, kernel):
     """1x1 convolution in groups. x (B, H, W, G * I), kernel (1, 1, I, G * O)."""
-    if native.available(x):
+    if _fast(x):
         return native.pointwise(x, kernel)
-    if native.is_portable():
+    if _PORTABLE:
         return convolution(x, kernel)
     inputs, outputs = kernel.shape[2], kernel.shape[3]
     groups = x.shape[-1] // inputs
@@ -69,7 +96,7 @@ def convolution(x, kernel, strides=1, dilation=1):
     """
     strides = (strides, strides) if isinstance(strides, int) else tuple(strides)
     x = pad(x, tuple(dilation * (k - 1) // 2 for k in kernel.shape[:2]))
-    if native.available(x):
+    if _fast(x):
         return native.convolution(x, kernel, strides, dilation)
     groups = x.shape[-1] // kernel.shape[2]
     parts = zip(_blocks(x, groups), _blocks(kernel, groups), strict=True)
@@ -88,7 +115,7 @@ def _blocks(x, groups):
 
 def scaled(x, scale):
     """x * scale for every channel, (C,)."""
-    return native.scaled(x, scale) if native.available(x) else x * scale
+    return native.scaled(x, scale) if _fast(x) else x * scale
 
 
 def expand(x, scale, channels, branches):
@@ -125,7 +152,7 @@ def shifted(function, x):
     A variance from sums of squares loses digits where the mean is large. Around the mean of one image it does not, and
     that shift can be fused into the convolution that function ends with. c counts as a constant in derivatives.
     """
-    if not native.available(x):
+    if not _fast(x):
         return function(x), None
     constant = ops.stop_gradient(ops.mean(function(x[:1]), (0, 1, 2)))
     return bias_add(function(x), -constant), constant
@@ -141,14 +168,14 @@ def moments(x):
 def shifted_moments(x):
     """`moments` of an x whose mean is small (see `shifted`), in fewer passes where TensorFlow can."""
     x = _at_least_float32(x)
-    return native.moments(x) if native.available(x) else moments(x)
+    return native.moments(x) if _fast(x) else moments(x)
 
 
 def moments_after(x, kernel):
     """`moments` of pointwise(x, kernel), for an x whose mean is small (see `shifted`)."""
     x = _at_least_float32(x)
     kernel = ops.cast(kernel, x.dtype)
-    return native.moments_after(x, kernel) if native.available(x) else moments(pointwise(x, kernel))
+    return native.moments_after(x, kernel) if _fast(x) else moments(pointwise(x, kernel))
 
 
 def _at_least_float32(x):
