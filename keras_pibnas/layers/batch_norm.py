@@ -11,7 +11,7 @@ from keras_pibnas.layers.primitives import (
     scaled,
     shifted_moments,
 )
-from keras_pibnas.layers.replicas import replica_moments
+from keras_pibnas.layers.replicas import image_count, replica_moments
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -102,7 +102,7 @@ class BatchNorm(keras.layers.Layer):
 
     def batch_coefficients(self, mean, variance, x, mix=None, shift=None):
         """`coefficients` from the statistics of the batch x on this replica; moves the moving statistics."""
-        mean, variance, count = replica_moments(mean, variance, size(x))
+        mean, variance, count = replica_moments(mean, variance, size(x), shift)
         self._move(mean if shift is None else mean + ops.cast(shift, mean.dtype), variance, count)
         return self.coefficients(mean, variance, mix)
 
@@ -139,7 +139,7 @@ class BatchNorm(keras.layers.Layer):
 def size(x):
     """How many values a channel of x has on this replica: a scalar, float32 or wider."""
     dtype = "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
-    return ops.cast(ops.shape(x)[0], dtype) * float(x.shape[1] * x.shape[2])
+    return ops.cast(image_count(x), dtype) * float(x.shape[1] * x.shape[2])
 
 
 def repeat(mix, channels):

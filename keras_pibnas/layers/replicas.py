@@ -1,9 +1,16 @@
-"""Sums over the replicas of a TensorFlow distribution strategy; without one, nothing happens."""
+"""What the replicas of a TensorFlow distribution strategy have in common; without one, nothing happens."""
+
+import contextlib
+import contextvars
 
 import keras
+from keras import ops
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
+
+# Every replica is traced in a thread of its own, and a thread has its own value.
+_COUNTED = contextvars.ContextVar("how many images of the batch are real", default=None)
 
 
 def replica_count():
@@ -21,11 +28,55 @@ def replica_sum(value):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
-def replica_moments(mean, variance, count):
-    """Mean, variance and count of the global batch, from those of count values on this replica (which may be none)."""
+def replica_rows(value):
+    """The vectors (N,) of all replicas as the rows of a matrix (replicas, N), in one sum; differentiable likewise."""
+    here = tf.distribute.get_replica_context().replica_id_in_sync_group
+    row = tf.one_hot(here, replica_count(), dtype=value.dtype)
+    return replica_sum(row[:, None] * value)
+
+
+def replica_moments(mean, variance, count, shift=None):
+    """Mean, variance and count of the global batch, from those of count values on this replica (which may be none).
+
+    shift: a constant of this replica's own that has been subtracted from the values, and so stays subtracted from the
+    mean; or None.
+    """
     if replica_count() == 1:
         return mean, variance, count
-    total = replica_sum(count)
-    share = count / total
-    whole = replica_sum(mean * share)
-    return whole, replica_sum((variance + (mean - whole) ** 2) * share), total
+    shift = 0.0 if shift is None else ops.cast(shift, mean.dtype)
+    rows = replica_rows(ops.concatenate((mean + shift, variance, count[None]), 0))
+    means, variances, counts = ops.split(rows, (mean.shape[0], 2 * mean.shape[0]), axis=-1)
+    total = ops.sum(counts)
+    shares = counts / total
+    whole = ops.sum(means * shares, 0)
+    return whole - shift, ops.sum((variances + (means - whole) ** 2) * shares, 0), total
+
+
+def image_count(x):
+    """How many images of x (B, ...) are real: B, but where `on_real_images` put a blank one."""
+    counted = _COUNTED.get()
+    return ops.shape(x)[0] if counted is None else counted
+
+
+def on_real_images(function, images):
+    """function(images), a nest of tensors (B, ...), where B may be 0 on this replica.
+
+    A replica without images still takes part in every sum. It computes with one blank image, which no statistic
+    counts, so that no kernel meets an empty tensor and no mean is 0 / 0.
+    """
+    if replica_count() == 1:
+        return function(images)
+    count = tf.shape(images)[0]
+    blank = tf.pad(images, [(0, tf.cast(count == 0, "int32")), *[(0, 0)] * (images.shape.rank - 1)])
+    with _counting(count):
+        outputs = function(tf.ensure_shape(blank, (None, *images.shape[1:])))
+    return tf.nest.map_structure(lambda output: output[:count], outputs)
+
+
+@contextlib.contextmanager
+def _counting(count):
+    token = _COUNTED.set(count)
+    try:
+        yield
+    finally:
+        _COUNTED.reset(token)
