@@ -8,6 +8,7 @@ from .cell_model import cell_model, plot_cell_graphviz
 from .cells import plot_cell, plot_genotype
 from .complexity import Complexity, complexity
 from .curves import alpha_curves, alpha_heatmap
+from .equations import block_weights, compare_blocks, convnext_weights, pibconv_weights
 from .gradcam import grad_cam, gradcam_figure, upsample
 from .history import error_curve, read_history, training_curves
 from .memory import activation_timeline, peak_activation_memory
@@ -21,6 +22,7 @@ from .space_size import (
 )
 from .style import op_color
 from .tradeoffs import accuracy_plot, pareto_front, roadmap_plot
+from .variants import with_kernel_size
 
 __all__ = [
     "Complexity",
@@ -28,8 +30,11 @@ __all__ = [
     "activation_timeline",
     "alpha_curves",
     "alpha_heatmap",
+    "block_weights",
     "cell_model",
+    "compare_blocks",
     "complexity",
+    "convnext_weights",
     "crossings",
     "darts_cell_size",
     "darts_space_size",
@@ -43,6 +48,7 @@ __all__ = [
     "op_color",
     "op_weights",
     "pareto_front",
+    "pibconv_weights",
     "peak_activation_memory",
     "plot_cell",
     "plot_cell_graphviz",
@@ -54,4 +60,5 @@ __all__ = [
     "topology_paths",
     "training_curves",
     "upsample",
+    "with_kernel_size",
 ]
