@@ -1,0 +1,57 @@
+"""Variants of a genotype: the network-level dimensions that a depth study moves along."""
+
+import re
+from dataclasses import replace
+
+from keras_pibnas import spaces
+
+_KERNEL = re.compile(r"_(\d+)x\1(?!\d)")
+
+
+def with_kernel_size(genotype, size):
+    """The genotype with kernels of another size: "pib_conv_3x3" becomes "pib_conv_7x7".
+
+    Pools stay, and so does an op that is not registered in that size, such as "dil_conv" in 7x7.
+
+    Args:
+        genotype: a Genotype.
+        size: side of the kernels, in pixels.
+
+    Returns:
+        A Genotype whose names mean what they say (see `Genotype.resolved`).
+
+    Raises:
+        ValueError: none of its ops comes in that size.
+    """
+    genotype = genotype.resolved()
+    cells = {
+        which: tuple((resized(op, size), source) for op, source in getattr(genotype, which))
+        for which in ("normal", "reduce")
+    }
+    ops = {op for pairs in cells.values() for op, _ in pairs}
+    if not any(_has_size(op, size) for op in ops):
+        raise ValueError(f"None of the ops {', '.join(sorted(ops))} comes with kernels of that size. Received: {size}")
+    return replace(genotype, **cells)
+
+
+def resized(op, size):
+    """The name of an op with kernels of another size where such an op is registered, else the name itself."""
+    name = _KERNEL.sub(f"_{size}x{size}", op)
+    return op if _is_pool(op) or not _known(name) else name
+
+
+def _has_size(op, size):
+    kernel = _KERNEL.search(op)
+    return bool(kernel) and kernel[1] == str(size) and not _is_pool(op)
+
+
+def _is_pool(op):
+    return "_pool_" in op
+
+
+def _known(name):
+    try:
+        spaces.canonical(name)
+    except ValueError:
+        return False
+    return True
