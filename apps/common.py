@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -35,11 +36,27 @@ def seed(text):
     return value
 
 
+UNITS = {
+    "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "kB": 10**3, "MB": 10**6, "GB": 10**9,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30,
+}  # fmt: skip
+
+
+def amount(text):
+    """A whole number of at least 1, from "5000", "1.5M", "100KiB"."""
+    match = re.fullmatch(r"(\d+\.?\d*)\s*([A-Za-z]*)", text)
+    value = int(float(match[1]) * UNITS.get(match[2], 0)) if match else 0
+    if value < 1:
+        raise ValueError
+    return value
+
+
 # As argparse's errors print them.
-positive.__name__, rate.__name__, seed.__name__ = (
+positive.__name__, rate.__name__, seed.__name__, amount.__name__ = (
     "whole number (1 or more)",
     "number above 0",
     "seed (0 to 2^32 - 1)",
+    "amount (such as 5000, 1.5M or 100KiB)",
 )
 
 # The same flag means the same in every command; a command chooses its flags and their defaults.
