@@ -1,0 +1,84 @@
+"""What an exported file gives, beside the Keras model."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from keras_pibnas.interop import export_runtimes
+from keras_pibnas.interop.export import check_normalization, serving_model
+
+
+def reference_logits(model, images, normalization=None):
+    """Logits (N, classes) of the Keras model for uint8 images (N, H, W, C). normalization: as in `export`."""
+    return serving_model(model, check_normalization(model, normalization)).predict(images, verbose=0)["logits"]
+
+
+def compare_export(path, format, images, reference, labels=None, repeats=100):
+    """Runs an exported file in a process of its own, on one thread, under its runtime, and compares its logits.
+
+    Args:
+        path: of the file (saved_model: the folder), or of a .keras file with format "keras".
+        format: as in `export`.
+        images: uint8 (N, H, W, C).
+        reference: logits (N, classes) that the Keras model gives, as of `reference_logits`.
+        labels: integers (N,) or None.
+        repeats: runs of one image that are timed.
+
+    Returns:
+        A dictionary that JSON can hold: format, bytes (of all files), images, max_difference and mean_difference of the
+        logits, agreement of the predictions (0 to 1), accuracy (0 to 1) where labels are given, latency_ms (median of
+        one image) and latency_quartiles_ms.
+
+    Raises:
+        RuntimeError: the runtime cannot run the file; with the end of what it said.
+    """
+    logits, seconds = _run(format, path, images, repeats)
+    difference = np.abs(logits - reference)
+    predicted = logits.argmax(-1)
+    low, median, high = np.percentile(seconds * 1e3, (25, 50, 75))
+    return {
+        "format": format,
+        "bytes": size(path),
+        "images": len(images),
+        "max_difference": float(difference.max()),
+        "mean_difference": float(difference.mean()),
+        "agreement": float(np.mean(predicted == reference.argmax(-1))),
+        **({} if labels is None else {"accuracy": float(np.mean(predicted == labels))}),
+        "latency_ms": float(median),
+        "latency_quartiles_ms": [float(low), float(high)],
+    }
+
+
+def _run(format, path, images, repeats):
+    with tempfile.TemporaryDirectory() as folder:
+        given, result = os.path.join(folder, "images.npy"), os.path.join(folder, "result.npz")
+        np.save(given, images)
+        done = subprocess.run(
+            [sys.executable, "-P", export_runtimes.__file__, format, str(path), given, result, str(repeats)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **_reachable(format)},
+        )
+        if done.returncode:
+            raise RuntimeError(f"{path} does not run as {format}: {done.stderr[-500:].strip()}")
+        with np.load(result) as arrays:
+            return arrays["logits"], arrays["seconds"]
+
+
+def _reachable(format):
+    """Environment in which the Keras model finds this package, wherever it was imported from."""
+    if format != "keras":
+        return {}
+    root = str(Path(__file__).parents[2])
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
+
+
+def size(path):
+    """Bytes of a file, or of all files in a folder."""
+    path = Path(path)
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
