@@ -6,6 +6,7 @@ from math import prod
 import keras
 
 from keras_pibnas import layers
+from keras_pibnas.analysis import keras_layers
 
 
 @dataclass(frozen=True)
@@ -38,36 +39,65 @@ class Complexity(Count):
 
 
 def complexity(model):
-    """Counts a functional model for one image.
+    """Counts a functional or sequential model for one image.
 
     Args:
-        model: a built functional or sequential model, such as `build_network` gives, of layers of this library and
-            of Keras's Dense, pooling, Add, Concatenate, ...
+        model: a built model of layers of this library, of Keras's usual ones (convolutions, Dense, normalizations,
+            activations, pools, merging, reshaping), and of such models.
 
     Returns:
-        Complexity with .params, .macs, .ptflops_macs, and .layers for the breakdown.
+        Complexity with .params, .macs, .ptflops_macs, and .layers for the breakdown. A layer that is called several
+        times stands there once, with its parameters once and its MACs as often as it is called.
 
     Raises:
-        ValueError: names the layers that cannot be counted, or says that the model is not a functional one.
+        ValueError: names the layers that cannot be counted, or says that the model is not a functional one, or that a
+            side of its input is open.
     """
-    if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
-        raise ValueError(f"complexity counts functional and sequential models. Received: {type(model).__name__}")
-    unknown = sorted({type(layer).__name__ for layer in model.layers if type(layer) not in HANDLERS})
+    calls = calls_of(model)
+    unknown = sorted({type(layer).__name__ for layer in calls if not _known(layer)})
     if unknown:
         raise ValueError(f"No MACs are known for the layers {', '.join(unknown)} of {model.name}.")
-    counts = tuple((layer.name, count_layer(layer)) for layer in model.layers)
+    counts = tuple((layer.name, count_layer(layer, nodes)) for layer, nodes in calls.items())
     total = (sum(getattr(count, name) for _, count in counts) for name in ("params", "macs", "extra"))
     return Complexity(*total, layers=counts)
 
 
-def count_layer(layer):
-    """`Count` of one layer of a functional model, by its input and output shapes."""
-    if not hasattr(layer, "input") or isinstance(layer.input, list | tuple | dict):
-        given, shape = None, None
-    else:
-        given, shape = layer.input.shape[1:], layer.output.shape[1:]
-    macs, extra = HANDLERS[type(layer)](layer, given, shape)
-    return Count(sum(prod(weight.shape) for weight in layer.trainable_weights), macs, extra)
+def calls_of(model):
+    """{layer: [its calls in this model, as Keras's graph nodes]}, in the order of the model."""
+    graph = (model._functional if model.built else None) if isinstance(model, keras.Sequential) else model
+    if not hasattr(graph, "operations"):
+        raise ValueError(
+            "complexity counts functional models, and sequential ones that are built. "
+            f"Received: {type(model).__name__} {model.name!r}"
+        )
+    if any(side is None for tensor in graph.inputs for side in tensor.shape[1:]):
+        raise ValueError(
+            f"MACs depend on the size of the input, which is open. Received: {graph.inputs[0].shape} of {model.name!r}"
+        )
+    calls = {operation: [] for operation in graph.operations}
+    for nodes in graph._nodes_by_depth.values():
+        for node in nodes:
+            calls[node.operation].append(node)
+    return calls
+
+
+def _known(layer):
+    return type(layer) in HANDLERS or isinstance(layer, keras.Model)
+
+
+def count_layer(layer, nodes):
+    """`Count` of a layer that is called at those nodes, by the shapes of their inputs and outputs."""
+    if isinstance(layer, keras.Model):
+        inner = complexity(layer)
+        return Count(inner.params, len(nodes) * inner.macs, len(nodes) * inner.extra)
+    costs = [HANDLERS[type(layer)](layer, _shape(node.input_tensors), _shape(node.outputs)) for node in nodes]
+    weights = getattr(layer, "trainable_weights", ())
+    return Count(sum(prod(weight.shape) for weight in weights), *map(sum, zip(*costs, strict=True)))
+
+
+def _shape(tensors):
+    """The shape of the one tensor, without the batch; None where there are several or none."""
+    return tuple(tensors[0].shape[1:]) if len(tensors) == 1 else None
 
 
 def _kernel(pixels, kernel):
@@ -129,10 +159,6 @@ def _stem(layer, given, shape):
     return _kernel(prod(shape[:2]), layer.kernel), 2 * prod(shape)
 
 
-def _dense(layer, given, shape):
-    return prod(layer.kernel.shape), layer.units if layer.use_bias else 0
-
-
 def _auxiliary(layer, given, shape):
     height, width, channels = given
     pooled = [(side - 5) // 3 + 1 for side in (height, width)]
@@ -142,7 +168,7 @@ def _auxiliary(layer, given, shape):
     return macs, 2 * height * width * channels + norms + layer.classes
 
 
-HANDLERS = {
+HANDLERS = keras_layers.HANDLERS | {
     layers.SepConv: _sep_conv,
     layers.SepConvGELU: _sep_conv,
     layers.SepConvLayerNorm: _sep_conv,
@@ -161,9 +187,4 @@ HANDLERS = {
     layers.PatchifyStem: _stem,
     layers.AuxiliaryHead: _auxiliary,
     layers.DropPath: _free,
-    keras.layers.Dense: _dense,
-    keras.layers.GlobalAveragePooling2D: _pool,
-    keras.layers.Add: _free,
-    keras.layers.Concatenate: _free,
-    keras.layers.InputLayer: _free,
 }

@@ -40,3 +40,74 @@ def test_layers_that_cannot_be_counted_are_named():
 def test_a_model_without_a_graph_is_refused():
     with pytest.raises(ValueError, match="Received: Supernet"):
         kp.analysis.complexity(kp.Supernet("darts", (8, 8, 1), channels=2, layers=2, nodes=1))
+
+
+def test_keras_layers_by_hand():
+    """8x8x3: 3x3 convolution to 6 (stride 2), BN, ReLU, depthwise 3x3, separable to 5, pool, dense with a bias."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(6, 3, 2, "same", groups=3, use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.DepthwiseConv2D(3, depth_multiplier=2),
+            layers.SeparableConv2D(5, 1, activation="gelu"),
+            layers.Conv2DTranspose(2, 2, 2),
+            layers.AveragePooling2D(2),
+            layers.Flatten(),
+            layers.Dropout(0.5),
+            layers.Dense(7, activation="softmax"),
+        ]
+    )
+    count = kp.analysis.complexity(model)
+    # grouped: 9 weights for each of 6 outputs; depthwise to 2x2x12; separable: 12 depthwise, 12 * 5 pointwise
+    macs = 16 * 9 * 6 + 4 * 9 * 12 + 4 * (12 + 12 * 5) + 4 * (2 * 2 * 5 * 2) + 8 * 7
+    # BN, ReLU; bias of depthwise; bias and GELU; bias; what the pool reads; bias and softmax
+    extra = (2 + 1) * 16 * 6 + 4 * 12 + 2 * 4 * 5 + 4 * 4 * 2 + 4 * 4 * 2 + 2 * 7
+    assert (count.macs, count.extra) == (macs, extra)
+    assert count.params == sum(int(keras.ops.size(weight)) for weight in model.trainable_variables)
+
+
+def test_a_layer_called_twice_has_its_parameters_once():
+    dense, inputs = keras.layers.Dense(4, name="shared"), keras.Input((4,))
+    model = keras.Model(inputs, dense(keras.layers.Dense(4)(dense(inputs))))
+    dense(keras.Input((4,)))  # a call outside the model
+    count = kp.analysis.complexity(model)
+    assert (count.params, count.macs, count.extra) == (2 * 20, 3 * 16, 3 * 4)
+    assert dict(count.layers)["shared"].macs == 2 * 16
+
+
+def test_models_in_models():
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, use_bias=False)], name="inner")
+    inputs = keras.Input((4,))
+    count = kp.analysis.complexity(keras.Model(inputs, inner(inner(inputs))))
+    assert (count.params, count.macs) == (16, 32) and dict(count.layers)["inner"].macs == 32
+
+
+def test_channels_first_counts_the_same():
+    # No call: convolutions of this format run on accelerators only.
+    counts = []
+    for form, shape in (("channels_last", (6, 5, 3)), ("channels_first", (3, 6, 5))):
+        inputs = keras.Input(shape)
+        outputs = keras.layers.Conv2D(4, 3, padding="same", data_format=form)(inputs)
+        counts.append(kp.analysis.complexity(keras.Model(inputs, outputs)).macs)
+    assert counts == [30 * 9 * 3 * 4] * 2
+
+
+def test_free_standing_operations_are_named_too():
+    inputs = keras.Input((4,))
+    with pytest.raises(ValueError, match="layers Einsum of"):
+        kp.analysis.complexity(keras.Model(inputs, keras.ops.einsum("bi,bi->b", inputs, inputs)))
+
+
+def test_an_open_input_is_refused():
+    inputs = keras.Input((None, None, 3))
+    with pytest.raises(ValueError, match=r"open. Received: \(None, None, None, 3\)"):
+        kp.analysis.complexity(keras.Model(inputs, keras.layers.ReLU()(inputs)))
+
+
+def test_a_sequential_model_that_is_not_built_is_refused():
+    with pytest.raises(ValueError, match="that are built. Received: Sequential"):
+        kp.analysis.complexity(keras.Sequential([keras.layers.Dense(3)]))
