@@ -69,7 +69,7 @@ HANDLERS = {
     ),
     **_named(
         free, "Add", "Average", "Concatenate", "Cropping2D", "Dropout", "Flatten", "GaussianNoise", "Identity",
-        "InputLayer", "Maximum", "Multiply", "Permute", "Rescaling", "Reshape", "SpatialDropout2D", "Subtract", "UpSampling2D",
-        "ZeroPadding2D",
+        "InputLayer", "Maximum", "Multiply", "Permute", "Rescaling", "Reshape", "SpatialDropout2D", "Subtract",
+        "UpSampling2D", "ZeroPadding2D",
     ),
 }  # fmt: skip
