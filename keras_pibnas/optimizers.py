@@ -3,17 +3,17 @@
 import keras
 from keras import ops
 
-from keras_pibnas.layers.replicas import replica_count, replica_sum
+from keras_pibnas.layers.replicas import replica_sum
 
 
 class _GlobalClipping(keras.optimizers.Optimizer):
-    """Clips the gradient of the global batch, not that of every replica (which Keras adds up after clipping)."""
+    """Clips the gradient of the global batch, where Keras clips that of every replica and adds them up afterwards."""
 
     def _clip_gradients(self, grads):
-        count = replica_count()
-        if self.global_clipnorm is None or count == 1:
-            return super()._clip_gradients(grads)
-        return [None if g is None else g / count for g in super()._clip_gradients(replica_sum(list(grads)))]
+        return super()._clip_gradients(replica_sum(list(grads)))
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return grads_and_vars  # they are summed already
 
 
 def _one_tensorflow_device():
@@ -125,3 +125,71 @@ class Adam(_GlobalClipping):
     def get_config(self):
         own = ("beta_1", "beta_2", "epsilon", "l2")
         return super().get_config() | {name: getattr(self, name) for name in own}
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
+    """Keras's, for TensorFlow's replicas too: a step is skipped on all where a gradient on any of them is not finite.
+
+    Keras asks the first replica alone. `apply` takes gradients of the scaled loss; the wrapped optimizer gets the
+    unscaled ones, so it clips what it should. Micikevicius et al., "Mixed precision training", 2018, section 3.2.
+
+    Args: inner_optimizer; initial_scale; dynamic_growth_steps: after so many finite steps the scale doubles; after a
+    step that is not finite it halves.
+    """
+
+    def apply(self, grads, trainable_variables=None):
+        if not self.built:
+            self.build(trainable_variables)
+        variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
+        finite = self.finite_everywhere(grads)
+        held = [*variables, *self.inner_optimizer.variables]
+        before = [ops.convert_to_tensor(variable) for variable in held]
+        unscaled = [None if g is None else ops.where(finite, g / self.dynamic_scale, 0.0) for g in grads]
+        self.inner_optimizer.apply(unscaled, variables)
+        for variable, value in zip(held, before, strict=True):
+            variable.assign(ops.where(finite, variable, value))
+        self._adjust(finite)
+
+    def finite_everywhere(self, grads):
+        """Whether all gradients on all replicas are finite."""
+        wrong = ops.logical_not(self.check_finite(grads))
+        return replica_sum(ops.cast(wrong, "float32")) == 0.0
+
+    def _adjust(self, finite):
+        full = self.step_counter + 1 >= self.dynamic_growth_steps
+        factor = ops.where(finite, ops.where(full, 2.0, 1.0), 0.5)
+        self.dynamic_scale.assign(self.dynamic_scale * factor)
+        self.step_counter.assign(ops.where(ops.logical_and(finite, ops.logical_not(full)), self.step_counter + 1, 0))
+
+    def virtual_step(self, gradients, variables, values):
+        """That of the wrapped optimizer; its gradients are not scaled."""
+        return virtual_step(self.inner_optimizer, gradients, variables, values)
+
+
+def with_loss_scale(optimizer):
+    """The optimizer inside a LossScaleOptimizer of ours; one of Keras's gives its settings to it."""
+    if isinstance(optimizer, LossScaleOptimizer):
+        return optimizer
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return LossScaleOptimizer(optimizer.inner_optimizer, optimizer.initial_scale, optimizer.dynamic_growth_steps)
+    return LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
+
+
+def virtual_step(optimizer, gradients, variables, values):
+    """w' = w - xi * (what the optimizer would follow), tensors; of an optimizer without `virtual_step`, w - xi g."""
+    if hasattr(optimizer, "virtual_step"):
+        return optimizer.virtual_step(gradients, variables, values)
+    rate = optimizer.learning_rate
+    return [w - ops.cast(rate, w.dtype) * g for w, g in zip(values, gradients, strict=True)]
+
+
+def loss_scale(optimizer):
+    """What an optimizer wants the loss to be multiplied with, or None for nothing."""
+    scale = optimizer.scale_loss(1.0)
+    return None if isinstance(scale, float) and scale == 1.0 else scale
+
+
+def apply(optimizer, gradients, variables):
+    """Moves the variables down gradients that are not scaled, whatever scale the optimizer takes away again."""
+    optimizer.apply([optimizer.scale_loss(gradient) for gradient in gradients], variables)

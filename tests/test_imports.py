@@ -11,8 +11,9 @@ PACKAGE = "keras_pibnas"
 BASE = {"genotypes", "skeleton", "layers", "data"}
 MIDDLE = {
     "optimizers": {"layers"},  # what knows of replicas
-    "search": {"spaces", "layers", "genotypes", "skeleton", "optimizers"},
-    "network": {"spaces", "layers", "genotypes", "skeleton"},
+    "distribution": {"layers", "optimizers"},
+    "search": {"spaces", "layers", "genotypes", "skeleton", "optimizers", "distribution"},
+    "network": {"spaces", "layers", "genotypes", "skeleton", "distribution"},
 }
 TOP = ("analysis", "callbacks", "interop")
 # Part of the package -> parts that it may import besides itself.

@@ -3,16 +3,16 @@
 import keras
 
 from keras_pibnas import genotypes, skeleton
+from keras_pibnas.distribution import ReplicatedMixin
 from keras_pibnas.layers import AuxiliaryHead, DropPath, Identity, preprocess
 from keras_pibnas.layers.drop_path import check_rate
-from keras_pibnas.layers.model import LeanMixin
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.layers.preprocess import STEMS
 from keras_pibnas.spaces import build_op, canonical
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
-class DiscreteNetwork(LeanMixin, keras.Model):
+class DiscreteNetwork(ReplicatedMixin, keras.Model):
     """A functional model of a genotype, as `build_network` makes it.
 
     Attributes:

@@ -7,8 +7,8 @@ import tensorflow as tf
 from keras import ops
 
 from keras_pibnas import optimizers, spaces
-from keras_pibnas.layers.model import LeanMixin
-from keras_pibnas.layers.replicas import replica_sum
+from keras_pibnas.distribution import ReplicatedMixin, global_part
+from keras_pibnas.layers.replicas import on_real_images, replica_count, replica_sum
 from keras_pibnas.search.check import check_pair, check_settings
 from keras_pibnas.search.derive import derive_genotype, softmax
 from keras_pibnas.search.edges import edge_count
@@ -19,7 +19,7 @@ Seen = namedtuple("Seen", "loss logits state")
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
-class Supernet(LeanMixin, keras.Model):
+class Supernet(ReplicatedMixin, keras.Model):
     """Searches a cell: `fit` on pairs of training and validation batches moves alphas and weights in turn.
 
     DARTS (Liu et al., 2019), Algorithm 1, over any registered search space, the PIBConv paper's among them.
@@ -84,7 +84,9 @@ class Supernet(LeanMixin, keras.Model):
         """Logits (B, num_classes) of images (B, H, W, C) at the current alphas."""
         return self.network(images, values(self.alphas), training=training)
 
-    def compile(self, optimizer=None, alpha_optimizer=None, loss=None, metrics=None, **kwargs):
+    def compile(
+        self, optimizer=None, alpha_optimizer=None, loss=None, metrics=None, auto_scale_loss=True, **kwargs
+    ):
         """Configures the search; every default is DARTS's.
 
         Args:
@@ -92,16 +94,18 @@ class Supernet(LeanMixin, keras.Model):
             alpha_optimizer: of the alphas; default `optimizers.Adam(3e-4)`.
             loss: of logits; default sparse categorical cross-entropy.
             metrics: as keras.Model.compile takes them; default ["accuracy"].
+            auto_scale_loss: under mixed_float16, whether both optimizers scale the loss (`optimizers.LossScaleOptimizer`).
             **kwargs: further arguments of keras.Model.compile.
         """
         optimizer = optimizers.SGD(0.025) if optimizer is None else optimizer
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss
         metrics = ["accuracy"] if metrics is None else metrics
-        kwargs.setdefault("auto_scale_loss", False)  # the gradients that train_step hands over are not scaled
-        super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
-        self.alpha_optimizer = keras.optimizers.get(
+        super().compile(optimizer, loss=loss, metrics=metrics, auto_scale_loss=auto_scale_loss, **kwargs)
+        alpha_optimizer = keras.optimizers.get(
             optimizers.Adam() if alpha_optimizer is None else alpha_optimizer
         )
+        scaled = auto_scale_loss and self.scales_loss
+        self.alpha_optimizer = optimizers.with_loss_scale(alpha_optimizer) if scaled else alpha_optimizer
         self.optimizer.build(self.network.trainable_variables)
         self.alpha_optimizer.build(self.alphas)
         self._traced_alpha_gradients = None
@@ -114,12 +118,12 @@ class Supernet(LeanMixin, keras.Model):
         """One round of Algorithm 1 on ((x, y), (x_valid, y_valid)); returns the metrics."""
         train, valid = check_pair(data)
         # 1. Move alpha down d/dalpha L_valid(w - xi * dL_train/dw, alpha).
-        self.alpha_optimizer.apply(self._alpha_gradients(train, valid), self.alphas)
+        optimizers.apply(self.alpha_optimizer, self._alpha_gradients(train, valid), self.alphas)
         # 2. Move w down dL_train/dw, at the new alpha.
         gradient, seen = self.weight_gradient(
             values(self.network.trainable_variables), values(self.alphas), train
         )
-        self.optimizer.apply(gradient, self.network.trainable_variables)
+        optimizers.apply(self.optimizer, gradient, self.network.trainable_variables)
         for variable, value in zip(self.network.non_trainable_variables, seen.state, strict=True):
             variable.assign(value)
         return self.measure(train, seen)
@@ -136,75 +140,85 @@ class Supernet(LeanMixin, keras.Model):
         """
         if not self.compiled:
             self.compile()
+        if replica_count() > 1:  # of the global batch, where a strategy runs this on the batches of its replicas
+            return replica_sum(self._alpha_gradients(train, valid))
         if self._traced_alpha_gradients is None:
             self._traced_alpha_gradients = tf.function(self._alpha_gradients, autograph=False)
         to_tensors = tf.nest.map_structure(tf.convert_to_tensor, (tuple(train), tuple(valid)))
         return list(self._traced_alpha_gradients(*to_tensors))
 
     def _alpha_gradients(self, train, valid):
+        """Of what this replica adds to the global loss, like every gradient here but those that are summed."""
         weights, alphas = values(self.network.trainable_variables), values(self.alphas)
+        scale = optimizers.loss_scale(self.alpha_optimizer)
         if self.order == 1:
-            return self.loss_gradient(weights, alphas, valid, alphas)[0]
-        if self.hvp == "exact":
-            return self._exact_second_order(weights, alphas, train, valid)
-        return self._finite_difference(weights, alphas, train, valid)
-
-    def _exact_second_order(self, weights, alphas, train, valid):
+            return self.loss_gradient(weights, alphas, valid, alphas, scale)[0]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(alphas)
-            gradient, _ = self.weight_gradient(weights, alphas, train)
-            seen = self.see(self.virtual_step(weights, replica_sum(gradient)), alphas, valid)
-        return tape.gradient(seen.loss, alphas, unconnected_gradients="zero")
-
-    def _finite_difference(self, weights, alphas, train, valid):
-        """DARTS, equation (8), with radius r = 0.01 / |v|."""
-        gradient, _ = self.weight_gradient(weights, alphas, train)
+            gradient, _ = self.loss_gradient(weights, alphas, train, weights, scale)
         moved = self.virtual_step(weights, replica_sum(gradient))
-        both, _ = self.loss_gradient(moved, alphas, valid, [alphas, moved])
-        direct, vector = both[0], replica_sum(both[1])
-        radius = 0.01 / tf.linalg.global_norm(vector)
-        plus, minus = (
-            self.loss_gradient(
-                [w + sign * radius * v for w, v in zip(weights, vector, strict=True)], alphas, train, alphas
-            )[0]
-            for sign in (1.0, -1.0)
-        )
-        rate = ops.cast(self.optimizer.learning_rate, radius.dtype)
-        return [d - rate * (p - m) / (2.0 * radius) for d, p, m in zip(direct, plus, minus, strict=True)]
+        (direct, vector), _ = self.loss_gradient(moved, alphas, valid, [alphas, moved], scale)
+        vector = replica_sum(vector)
+        if self.hvp == "exact":
+            product = hessian_vector_product(tape, gradient, alphas, vector, scale)
+        else:
+            product = self._finite_difference(weights, alphas, train, vector, scale)
+        rate = ops.cast(self.optimizer.learning_rate, alphas[0].dtype)
+        return [d - rate * p for d, p in zip(direct, product, strict=True)]
 
     def virtual_step(self, weights, gradient):
         """w' = w - xi * (what the optimizer would follow): tensors, nothing assigned."""
-        if hasattr(self.optimizer, "virtual_step"):
-            return self.optimizer.virtual_step(gradient, self.network.trainable_variables, weights)
-        rate = self.optimizer.learning_rate
-        return [w - ops.cast(rate, w.dtype) * g for w, g in zip(weights, gradient, strict=True)]
+        return optimizers.virtual_step(self.optimizer, gradient, self.network.trainable_variables, weights)
+
+    def _finite_difference(self, weights, alphas, train, vector, scale):
+        """d/dalpha of dL_train/dw v: DARTS, equation (8), with radius r = 0.01 / |v|."""
+        radius = 0.01 / tf.linalg.global_norm(vector)
+        plus, minus = (
+            self.loss_gradient(
+                [w + sign * radius * v for w, v in zip(weights, vector, strict=True)], alphas, train, alphas, scale
+            )[0]
+            for sign in (1.0, -1.0)
+        )
+        return [(p - m) / (2.0 * radius) for p, m in zip(plus, minus, strict=True)]
 
     def weight_gradient(self, weights, alphas, batch):
         """(dL/dw at those weights and alphas, what was `Seen`); assigns nothing."""
-        return self.loss_gradient(weights, alphas, batch, weights)
+        return self.loss_gradient(weights, alphas, batch, weights, optimizers.loss_scale(self.optimizer))
 
-    def loss_gradient(self, weights, alphas, batch, sources):
-        """(Gradient of the loss by the sources, what was `Seen`); assigns nothing."""
+    def loss_gradient(self, weights, alphas, batch, sources, scale=None):
+        """(Gradient of the loss by the sources, what was `Seen`); assigns nothing. scale: the loss's on the way."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(sources)
             seen = self.see(weights, alphas, batch)
-        return tape.gradient(seen.loss, sources, unconnected_gradients="zero"), seen
+            loss = seen.loss if scale is None else seen.loss * scale
+        gradient = tape.gradient(loss, sources, unconnected_gradients="zero")
+        if scale is not None:
+            gradient = tf.nest.map_structure(lambda g: g / scale, gradient)
+        return gradient, seen
 
     def see(self, weights, alphas, batch):
         """Loss, logits and moved statistics of a batch in training mode, as functions of weights and alphas."""
         images, labels = batch
         state = values(self.network.non_trainable_variables)
-        logits, state = self.network.stateless_call(weights, state, images, alphas, training=True)
-        return Seen(self.compute_loss(images, labels, logits), logits, state)
+        moved = []
+
+        def logits_of(images):
+            logits, moved[:] = self.network.stateless_call(weights, state, images, alphas, training=True)
+            return logits
+
+        logits = on_real_images(logits_of, images)
+        loss = self.compute_loss(images, labels, logits)
+        return Seen(global_part(loss, ops.shape(images)[0], self.loss), logits, moved)
 
     def measure(self, batch, seen):
         """Updates the loss and the metrics with a training batch, and returns them by name."""
         images, labels = batch
-        count = ops.shape(images)[0]
-        self._loss_tracker.update_state(
-            keras.src.losses.loss.unscale_loss_for_distribution(seen.loss), sample_weight=count
-        )
+        self._loss_tracker.update_state(replica_sum(seen.loss), sample_weight=ops.shape(images)[0])
         return self.compute_metrics(images, labels, seen.logits)
+
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        pair = isinstance(data_batch[0], tuple | list)
+        super()._symbolic_build(data_batch=data_batch[0] if pair else data_batch)
 
     def mixing_weights(self):
         """[normal, reduce]: the softmax of the alphas as NumPy arrays (edges, ops)."""
@@ -231,3 +245,17 @@ class Supernet(LeanMixin, keras.Model):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+
+def hessian_vector_product(tape, gradient, alphas, vector, scale=None):
+    """d/dalpha of dL_train/dw v: the second-order term of DARTS, equation (7), without the learning rate.
+
+    tape has recorded how the gradient by the weights follows from alphas. Under a loss scale the direction v gets
+    length 1 on the way, and the scale that the gradient was computed with: then what passes through the network's
+    narrow floats is as large as activations and their scaled gradients are.
+    """
+    if scale is None:
+        return tape.gradient(gradient, alphas, vector, unconnected_gradients="zero")
+    stretch = scale / tf.maximum(tf.linalg.global_norm(vector), 1e-30)
+    vector = [stretch * v for v in vector]
+    return [p / stretch for p in tape.gradient(gradient, alphas, vector, unconnected_gradients="zero")]

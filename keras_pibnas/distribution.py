@@ -1,0 +1,126 @@
+"""Several devices and machines: the strategy of a run, and what Keras has to be told so that replicas make one batch."""
+
+import contextlib
+import json
+import os
+
+import keras
+from keras import ops, tree
+
+from keras_pibnas import optimizers
+from keras_pibnas.layers.model import LeanMixin
+from keras_pibnas.layers.replicas import on_real_images, replica_count, replica_sum
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+
+def global_part(loss, count, function=None):
+    """What this replica adds to the loss of the global batch.
+
+    Keras divides the mean over the images of a replica by the number of replicas, which is right where all have
+    equally many images. Here every image of the global batch weighs the same.
+
+    Args:
+        loss: what Keras's `compute_loss` gave on this replica.
+        count: images on this replica; 0 is right too.
+        function: the loss that was compiled, or a nest of them; sums (reduction="sum") are parts already.
+
+    Raises:
+        ValueError: some of several losses are sums and some are means.
+    """
+    replicas = replica_count()
+    if replicas == 1:
+        return loss
+    loss = ops.sum(loss)  # Keras leaves a loss of no images at shape (0,), where it knows that there are none
+    sums = {getattr(one, "reduction", None) == "sum" for one in tree.flatten(function)}
+    if sums == {True}:
+        return loss
+    if True in sums:
+        raise ValueError(f"Under a strategy all losses should be means, or all sums. Received: {function}")
+    count = ops.cast(count, loss.dtype)
+    return loss * (replicas * count / replica_sum(count))
+
+
+class ReplicatedMixin(LeanMixin):
+    """For a keras.Model: replicas of any number of images compute, and report, what one device would.
+
+    Keras 3.15 needs three things for it, all here, and a test says when it no longer does:
+
+    * `fit` and `evaluate` under a strategy build a model from a batch that they average over the replicas, which fails
+      where they have several machines or unequal shares, and takes that batch from the data. Here it is built from the
+      shapes.
+    * A train step under a strategy returns the metrics of its own replica, and `fit` averages them: over several
+      machines on axis 0, which a scalar has not got, and without regard to the number of images.
+    * The loss of a replica is weighted as if all had equally many images.
+    """
+
+    def compile(self, optimizer="rmsprop", *args, auto_scale_loss=True, **kwargs):
+        """As keras.Model.compile."""
+        if auto_scale_loss and self.scales_loss:
+            optimizer = optimizers.with_loss_scale(keras.optimizers.get(optimizer))
+        super().compile(optimizer, *args, auto_scale_loss=auto_scale_loss, **kwargs)
+
+    @property
+    def scales_loss(self):
+        """Whether gradients in float16 need a scaled loss."""
+        return keras.backend.backend() == "tensorflow" and self.dtype_policy.name == "mixed_float16"
+
+    def train_step(self, *args):
+        if replica_count() == 1:
+            return super().train_step(*args)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
+        with tf.GradientTape() as tape:
+            y_pred, loss = self._seen(x, y, sample_weight, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        self.optimizer.apply(tape.gradient(scaled, self.trainable_variables), self.trainable_variables)
+        return self._measured(x, y, y_pred, sample_weight, loss)
+
+    def test_step(self, *args):
+        if replica_count() == 1:
+            return super().test_step(*args)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
+        y_pred, loss = self._seen(x, y, sample_weight, training=False)
+        return self._measured(x, y, y_pred, sample_weight, loss)
+
+    def _seen(self, x, y, sample_weight, training):
+        y_pred = on_real_images(lambda x: self(x, training=training), x)
+        loss = self.compute_loss(x, y, y_pred, sample_weight, training)
+        return y_pred, global_part(loss, ops.shape(x)[0], self.loss)
+
+    def _measured(self, x, y, y_pred, sample_weight, loss):
+        self._loss_tracker.update_state(replica_sum(loss), sample_weight=ops.shape(x)[0])
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def get_metrics_result(self):
+        """The metrics by name; in a replica, those of all."""
+        if replica_count() == 1:
+            return super().get_metrics_result()
+        variables = self.metrics_variables
+        totals = replica_sum([tf.convert_to_tensor(variable.value) for variable in variables])
+        with keras.StatelessScope(state_mapping=list(zip(variables, totals, strict=True))):
+            results = super().get_metrics_result()
+        return {name: _reducible(value) for name, value in results.items()}
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if self._distribute_strategy is None:
+            return
+        if iterator is not None:
+            data_batch = tree.map_structure(_one_replica, iterator._distributed_dataset.element_spec)
+        with self._distribute_strategy.scope():
+            self._symbolic_build(data_batch=tree.map_structure(_symbolic, data_batch))
+
+
+def _reducible(value):
+    """`fit` averages metrics over machines on axis 0."""
+    machines = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
+    return ops.reshape(value, (1,)) if machines else value
+
+
+def _one_replica(spec):
+    return spec._value_specs[0] if hasattr(spec, "_value_specs") else spec
+
+
+def _symbolic(tensor):
+    """A KerasTensor of any number of images."""
+    return None if tensor is None else keras.KerasTensor((None, *tensor.shape[1:]), tensor.dtype.name)
