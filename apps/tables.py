@@ -17,7 +17,7 @@ def table(rows, style="text"):
     if style == "csv":
         return _csv(heads, rows)
     cells = [[_cell(row[head]) for head in heads] for row in rows]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    widths = [max(2, *map(len, column)) for column in zip(heads, *cells, strict=True)]
     right = [all(_is_number(row[head]) for row in rows) for head in heads]
     lines = [_line(line, widths, right, style) for line in (heads, *cells)]
     if style == "markdown":

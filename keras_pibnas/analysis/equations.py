@@ -55,37 +55,39 @@ def block_weights(block, channels, kernel_size, expansion):
     return sum(count for rank, count in counts if rank == 4), sum(count for _, count in counts)
 
 
-def compare_blocks(channels=(16, 32, 64), kernel_sizes=(3, 5, 7), expansions=(4, 2)):
-    """The equations beside exact counts, and PIBConv's share of ConvNeXt's weights at the same F.
+def compare_blocks(channels=(16, 32, 64), kernel_sizes=(3, 5, 7), expansions=((4, 4), (4, 2))):
+    """The equations beside exact counts, and the PIBConv block's share of the ConvNeXt block's weights.
 
-    The paper's "approximately 0.63 times" is (F + 1) / 2F at F = 4, from the terms in C^2 alone.
+    The paper's "approximately 0.63 times" is the share of the terms in C^2 at F = 4 in both blocks, (4 + 1) / (2 * 4).
 
     Args:
-        channels, kernel_sizes, expansions: the values of C, K and F to combine.
+        channels, kernel_sizes: the values of C and K.
+        expansions: pairs of F, of the ConvNeXt block and of PIBConv; the default's second is that of Fig. 2.
 
     Returns:
-        A list of dictionaries, one for each block and combination: block, C, K, F, equation, weights (of the
-        convolutions, counted), parameters (with normalization, counted), and shares "by C^2", "by weights".
+        A list of dictionaries, one for each combination: C, K, both F, the equations' values, the weights of the
+        convolutions as counted, and three shares: of the terms in C^2, of the equations, of the counts.
     """
-    return [
-        _row(block, c, k, f) for f in expansions for c in channels for k in kernel_sizes for block in BLOCKS
+    return [_row(c, k, f_1, f_2) for f_1, f_2 in expansions for c in channels for k in kernel_sizes]
+
+
+def _row(channels, kernel_size, f_1, f_2):
+    first, second = convnext_weights(channels, kernel_size, f_1), pibconv_weights(channels, kernel_size, f_2)
+    counted = [
+        block_weights(block, channels, kernel_size, f)[0] for block, f in zip(BLOCKS, (f_1, f_2), strict=True)
     ]
-
-
-def _row(block, channels, kernel_size, expansion):
-    arguments = (channels, kernel_size, expansion)
-    weights, parameters = block_weights(block, *arguments)
-    square = {"ConvNeXt": 2 * expansion, "PIBConv": expansion + 1}[block] / (2 * expansion)
     return {
-        "block": block,
         "C": channels,
         "K": kernel_size,
-        "F": expansion,
-        "equation": whole(BLOCKS[block][1](*arguments)),
-        "weights": weights,
-        "parameters": parameters,
-        "share by C^2": round(square, 3),
-        "share by weights": round(weights / block_weights("ConvNeXt", *arguments)[0], 3),
+        "F (1)": f_1,
+        "F (2)": f_2,
+        "equation (1)": whole(first),
+        "ConvNeXt, counted": counted[0],
+        "equation (2)": whole(second),
+        "PIBConv, counted": counted[1],
+        "share in C^2": round((f_2 + 1) / (2 * f_1), 3),
+        "share (2) / (1)": round(second / first, 3),
+        "share, counted": round(counted[1] / counted[0], 3),
     }
 
 

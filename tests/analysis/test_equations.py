@@ -33,20 +33,19 @@ def test_a_group_of_a_fractional_expansion_is_wider():
 
 
 def test_the_papers_ratio():
-    """0.63 is (F + 1) / 2F at F = 4 in both blocks; the exact share tends to it as C grows."""
-    rows = compare_blocks((16, 1024), (3,), (4,))
-    shares = {(row["C"], row["block"]): (row["share by C^2"], row["share by weights"]) for row in rows}
-    assert shares[16, "ConvNeXt"] == (1, 1)
-    assert shares[16, "PIBConv"] == (0.625, round((5 * 256 + 5 * 9 * 16) / (8 * 256 + 9 * 16), 3))
-    assert shares[1024, "PIBConv"][1] == pytest.approx(0.625, abs=0.01)
+    """0.63 is (4 + 1) / (2 * 4); the counted share tends to it as C grows."""
+    small, large = compare_blocks((16, 1024), (3,), ((4, 4),))
+    assert small["share in C^2"] == large["share in C^2"] == 0.625
+    assert small["share, counted"] == round((5 * 256 + 5 * 9 * 16) / (8 * 256 + 9 * 16), 3)
+    assert large["share, counted"] == pytest.approx(0.625, abs=0.01)
 
 
 def test_rows():
-    rows = compare_blocks((4,), (3, 5), (2, 1.5))
-    assert [(row["block"], row["K"], row["F"]) for row in rows[:3]] == [
-        ("ConvNeXt", 3, 2), ("PIBConv", 3, 2), ("ConvNeXt", 5, 2),
-    ]  # fmt: skip
-    assert len(rows) == 8 and rows[1]["equation"] == 3 * 16 + 2 * 9 * 4
+    rows = compare_blocks((4,), (3, 5), ((4, 2), (4, 1.5)))
+    assert [(row["K"], row["F (1)"], row["F (2)"]) for row in rows] == [(3, 4, 2), (5, 4, 2), (3, 4, 1.5), (5, 4, 1.5)]
+    assert rows[0]["equation (1)"] == rows[0]["ConvNeXt, counted"] == 8 * 16 + 9 * 4
+    assert (rows[0]["equation (2)"], rows[0]["PIBConv, counted"]) == (3 * 16 + 2 * 9 * 4, 3 * 16 + 3 * 9 * 4)
+    assert rows[0]["share in C^2"] == 0.375  # of the blocks as Fig. 2 draws them
 
 
 @pytest.mark.parametrize(
