@@ -1,8 +1,4 @@
-"""Several devices and machines: the strategy of a run, and what Keras has to be told so that replicas make one batch."""
-
-import contextlib
-import json
-import os
+"""Several devices and machines: the strategy of a run, and what Keras needs so that replicas make one batch."""
 
 import keras
 from keras import ops, tree

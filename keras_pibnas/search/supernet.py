@@ -94,7 +94,7 @@ class Supernet(ReplicatedMixin, keras.Model):
             alpha_optimizer: of the alphas; default `optimizers.Adam(3e-4)`.
             loss: of logits; default sparse categorical cross-entropy.
             metrics: as keras.Model.compile takes them; default ["accuracy"].
-            auto_scale_loss: under mixed_float16, whether both optimizers scale the loss (`optimizers.LossScaleOptimizer`).
+            auto_scale_loss: whether both optimizers scale the loss under mixed_float16 (`LossScaleOptimizer`).
             **kwargs: further arguments of keras.Model.compile.
         """
         optimizer = optimizers.SGD(0.025) if optimizer is None else optimizer
