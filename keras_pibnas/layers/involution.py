@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import Op
-from keras_pibnas.layers.patches import patches
+from keras_pibnas.layers.patches import weigh
 from keras_pibnas.layers.pib_conv import weighted
 from keras_pibnas.layers.primitives import bias_add, pointwise
 from keras_pibnas.layers.separable import check_kernel_size
@@ -55,8 +55,7 @@ class Involution(Op):
 
     def _kernels(self, x, mix, training):
         """(B, H', W', E * G * k * k), with the edges' weights in the last 1x1."""
-        x, shift = self.statistics_input(self._average, x, training)
-        hidden = self.batch_norm.pointwise(x, self.reduce, None, training, shift)
+        hidden = self.batch_norm.pointwise(self._average(x), self.reduce, None, training)
         return pointwise(ops.relu(bias_add(*hidden)), ops.cast(weighted(self.span, mix), x.dtype))
 
     def _average(self, x):
@@ -64,16 +63,11 @@ class Involution(Op):
 
     def _weigh(self, x, kernels):
         """One state (B, H, W, C) by its n edges' kernels -> (B, H', W', n * C)."""
-        sides, taps, edges = kernels.shape[1:3], self.kernel_size**2, self.branches // self.sources
-        kernels = ops.reshape(kernels, (-1, *sides, edges, self.groups * taps))
-        parts = [
-            ops.matmul(kernel, ops.reshape(self._patches(part), (-1, *sides, taps, part.shape[-1])))
-            for part, kernel in zip(_split(x, self.groups), _split(kernels, self.groups), strict=True)
-        ]
+        sides, edges = kernels.shape[1:3], self.branches // self.sources
+        kernels = ops.reshape(kernels, (-1, *sides, edges, self.groups * self.kernel_size**2))
+        groups = zip(_split(x, self.groups), _split(kernels, self.groups), strict=True)
+        parts = [weigh(part, kernel, self.kernel_size, self.strides, self.dilation) for part, kernel in groups]
         return ops.reshape(_join(parts), (-1, *sides, edges * self.channels))
-
-    def _patches(self, x):
-        return patches(x, self.kernel_size, self.strides, self.dilation)
 
     def get_config(self):
         names = ("kernel_size", "dilation", "groups", "reduction")

@@ -1,4 +1,4 @@
-"""The neighbourhood of every pixel, for ops that weigh it differently at every pixel."""
+"""Sums over the neighbourhood of every pixel with weights that differ from pixel to pixel."""
 
 import functools
 
@@ -12,55 +12,80 @@ if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
 
-def patches(x, size, strides=1, dilation=1):
-    """(B, H, W, C) -> (B, ceil(H / strides), ceil(W / strides), size^2 * C): the pixels around every pixel, row by row.
+def weigh(x, kernels, size, strides=1, dilation=1):
+    """y[b, i, j, n, c] = sum_uv kernels[b, i, j, n, u, v] * x[b, s i + d (u - k // 2), s j + d (v - k // 2), c].
 
-    Padding is symmetric, dilation * (size - 1) / 2 zeros on each side. TensorFlow's own derivative of slices fills a
-    whole image with zeros for each of them; here the patches are folded back, which takes a tenth of the time.
+    x (B, H, W, C), zero outside; kernels (B, H', W', N, k * k), H' = ceil(H / strides) -> (B, H', W', N, C).
     """
     if native.is_tensorflow(x):
-        return _tied(size, strides, dilation, *x.shape[1:3])(x)
-    return _unfold(x, size, strides, dilation)
+        return _tied(size, strides, dilation, *x.shape[1:3])(x, kernels)
+    return ops.matmul(kernels, patches(x, size, strides, dilation))
 
 
-def _unfold(x, size, strides, dilation):
-    """First the columns around a pixel, then the rows of those: 2 * size slices in place of size^2."""
-    reach = dilation * (size - 1)
+def patches(x, size, strides=1, dilation=1):
+    """(B, H, W, C) -> (B, H', W', k * k, C): the pixels around every pixel, row by row.
+
+    First the columns around a pixel, then the rows of those: 2 k slices in place of k * k.
+    """
+    reach, channels = dilation * (size - 1), x.shape[-1]
     x = pad(x, reach // 2)
     ends = [(step * dilation, step * dilation - reach or None) for step in range(size)]
     x = ops.concatenate([x[:, :, start:end:strides] for start, end in ends], -1)
-    return ops.concatenate([x[:, start:end:strides] for start, end in ends], -1)
+    x = ops.concatenate([x[:, start:end:strides] for start, end in ends], -1)
+    return ops.reshape(x, (-1, *x.shape[1:3], size**2, channels))
 
 
 @functools.cache
 def _tied(size, strides, dilation, height, width):
-    """`_unfold` and its transpose, each the other's derivative, so that all orders are fast."""
+    """`weigh` is bilinear: it and its transposes in x and in the kernels are each other's derivatives, of all orders.
+
+    So no patches are kept for the derivatives, and they are put back together by padding and one sum: TensorFlow's
+    own derivative fills an image with zeros for each of the 2 k slices, which takes ten times as long.
+    """
 
     @tf.custom_gradient
-    def unfold(x):
-        return _unfold(x, size, strides, dilation), fold
+    def forward(x, kernels):
+        y = tf.matmul(kernels, patches(x, size, strides, dilation))
+        return y, lambda g: (to_x(g, _here(kernels)), to_kernels(g, _here(x)))
 
     @tf.custom_gradient
-    def fold(g):
-        rows = _fold(g, 1, height, size, strides, dilation)
-        return _fold(rows, 2, width, size, strides, dilation), unfold
+    def to_x(g, kernels):
+        x = _fold(tf.matmul(kernels, g, transpose_a=True), size, strides, dilation, (height, width))
+        return x, lambda u: (forward(u, _here(kernels)), to_kernels(_here(g), u))
 
-    return unfold
+    @tf.custom_gradient
+    def to_kernels(g, x):
+        kernels = tf.matmul(g, patches(x, size, strides, dilation), transpose_b=True)
+        return kernels, lambda u: (forward(_here(x), u), to_x(_here(g), u))
+
+    return forward
 
 
-def _fold(g, axis, side, size, strides, dilation):
-    """Adds every slice along an axis back to where it was taken from."""
+def _here(x):
+    """x as an operation of the function that is being traced (see `native`)."""
+    return tf.identity(x)
+
+
+def _fold(g, size, strides, dilation, sides):
+    """The transpose of `patches`: adds every pixel of the patches to where it was taken from."""
+    g = tf.reshape(g, (-1, *g.shape[1:3], size**2 * g.shape[-1]))
+    for axis, side in zip((1, 2), sides, strict=True):
+        g = _add_slices(g, axis, side, size, strides, dilation)
+    return g
+
+
+def _add_slices(g, axis, side, size, strides, dilation):
     reach = dilation * (size - 1)
     parts = [_spread(part, axis, strides) for part in tf.split(g, size, -1)]
-    beyond = parts[0].shape[axis] - side  # a spread odd side has a zero too many
     total = tf.add_n(
         [_pad(part, axis, step * dilation, reach - step * dilation) for step, part in enumerate(parts)]
     )
-    return _crop(total, axis, reach // 2, reach // 2 + beyond)
+    start = reach // 2  # a spread odd side ends with a zero too many
+    return total[:, start : start + side] if axis == 1 else total[:, :, start : start + side]
 
 
 def _spread(x, axis, strides):
-    """Puts zeros between rows (columns) where the slice skipped them."""
+    """Puts zeros after the rows (columns) where the slices skipped some."""
     if strides == 1:
         return x
     shape = [-1, *x.shape[1:]]
@@ -72,8 +97,3 @@ def _pad(x, axis, before, after):
     amounts = [(0, 0)] * 4
     amounts[axis] = (before, after)
     return tf.pad(x, amounts)
-
-
-def _crop(x, axis, before, after):
-    end = x.shape[axis] - after
-    return x[:, before:end] if axis == 1 else x[:, :, before:end]
