@@ -8,11 +8,11 @@ from keras_pibnas.analysis import style
 
 ERROR_TICKS = (20, 40, 50, 60, 70, 80, 90, 95, 97, 98, 99, 99.5, 99.9)
 
-# Column of a row -> label of the axis, units a tick.
+# Column of a row -> label of the axis, what it may be counted in: the largest that some row reaches.
 COSTS = {
-    "layers": ("evaluation layers", 1),
-    "params": ("parameters (millions)", 1e6),
-    "macs": ("MACs (billions)", 1e9),
+    "layers": ("evaluation layers", {1: ""}),
+    "params": ("parameters", {1e6: " (millions)", 1e3: " (thousands)", 1: ""}),
+    "macs": ("MACs", {1e9: " (billions)", 1e6: " (millions)", 1e3: " (thousands)", 1: ""}),
 }
 
 
@@ -51,7 +51,7 @@ def accuracy_plot(rows, path, x="layers", log_error=False):
         ValueError: an unknown cost, no rows, or a row without one of these.
     """
     rows = _checked(rows, x)
-    label, unit = COSTS[x]
+    label, unit = _axis(rows, x)
     points = [(row[x] / unit, min(row["accuracy"], 99.9 if log_error else 100)) for row in rows]
     figure, ax = style.new_figure(6.0, 4.2)
     front = [points[i] for i in pareto_front(points)]
@@ -65,12 +65,20 @@ def accuracy_plot(rows, path, x="layers", log_error=False):
         ax.plot(*zip(*own, strict=True), "o", color=color, markersize=5, markeredgecolor="white", zorder=3)
     _set_scales(ax, x, log_error)
     style.tidy(ax, label, "test accuracy (%)")
-    ax.legend(frameon=False, fontsize=9, loc="lower right")
+    figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=4)
     return style.save(figure, path)
 
 
+def _axis(rows, x):
+    """Label and unit of the axis of a cost."""
+    label, units = COSTS[x]
+    largest = max(row[x] for row in rows)
+    unit = next((unit for unit in units if largest >= unit), 1)
+    return label + units[unit], unit
+
+
 def roadmap_plot(steps, path):
-    """Draws accuracy and GMACs step by step, from top to bottom (PIBConv paper, Fig. 1).
+    """Draws accuracy and GMACs step by step, from top to bottom (PIBConv paper, Fig. 1); few in millions of MACs.
 
     Args:
         steps: dictionaries with "name", "accuracy" in percent, "gmacs" (billions of MACs), and "kept", False
@@ -86,8 +94,9 @@ def roadmap_plot(steps, path):
     _check_keys(steps, ("name", "accuracy", "gmacs"))
     figure, (left, right) = style.new_figure(8.0, 1.1 + 0.5 * len(steps), 1, 2, sharey=True)
     kept = [i for i, step in enumerate(steps) if step.get("kept", True)]
+    scale, unit = (1, "GMACs") if max(step["gmacs"] for step in steps) >= 0.01 else (1e3, "MMACs")
     for ax, key in ((left, "accuracy"), (right, "gmacs")):
-        values = [step[key] for step in steps]
+        values = [step[key] * (scale if key == "gmacs" else 1) for step in steps]
         color = style.SERIES[0 if key == "accuracy" else 1]
         ax.plot([values[i] for i in kept], kept, color=color, linewidth=1.6, zorder=2)
         for i, value in enumerate(values):
@@ -98,7 +107,7 @@ def roadmap_plot(steps, path):
     left.set_yticks(range(len(steps)), [step["name"] for step in steps])
     left.set_ylim(len(steps) - 0.5, -0.5)
     style.tidy(left, "test accuracy (%)")
-    style.tidy(right, "GMACs")
+    style.tidy(right, unit)
     return style.save(figure, path)
 
 
@@ -113,8 +122,12 @@ def _set_scales(ax, x, log_error):
     if x == "layers":
         style.whole_ticks(ax)
     else:
+        from matplotlib.ticker import LogLocator, NullFormatter
+
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
     if log_error:
         low, high = ax.dataLim.intervaly
         ax.set_yscale("function", functions=(_log_error, lambda v: 100 - np.exp(-v)))

@@ -33,8 +33,28 @@ def test_accuracy_plot(x, unit, tmp_path, drawn):
     np.testing.assert_allclose(front.get_xydata(), [[by_layers[4], 92], [by_layers[8], 97]])
     np.testing.assert_allclose(a.get_xydata(), [[by_layers[4], 91], [by_layers[8], 97]])  # 91: mean of 90, 92
     assert len(a_dots.get_xydata()) == 3 and len(b_dots.get_xydata()) == 2
-    labels = [text.get_text() for text in drawn[0].axes[0].get_legend().get_texts()]
+    labels = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert labels == ["Pareto front", "A", "B"]
+
+
+@pytest.mark.parametrize(
+    "x, largest, label",
+    [
+        ("params", 2e6, "parameters (millions)"),
+        ("params", 999_000, "parameters (thousands)"),
+        ("macs", 3e9, "MACs (billions)"),
+        ("macs", 4e8, "MACs (millions)"),
+        ("macs", 500, "MACs"),
+        ("layers", 20, "evaluation layers"),
+    ],
+)
+def test_the_unit_is_one_that_some_row_reaches(x, largest, label, tmp_path, drawn):
+    rows = [{"genotype": "A", "accuracy": 90.0, x: largest / 4}, {"genotype": "A", "accuracy": 95.0, x: largest}]
+    accuracy_plot(rows, tmp_path / "a.png", x)
+    ax = drawn[0].axes[0]
+    assert ax.get_xlabel() == label
+    unit = {"millions": 1e6, "thousands": 1e3, "billions": 1e9}.get(label.rpartition("(")[2].rstrip(")"), 1)
+    assert ax.lines[-1].get_xdata().tolist() == [largest / 4 / unit, largest / unit]
 
 
 @pytest.mark.parametrize("best", [97.0, 100.0])
@@ -62,6 +82,13 @@ def test_roadmap_plot(tmp_path, drawn):
     np.testing.assert_array_equal(accuracy.lines[0].get_xydata(), [[97, 0], [97.5, 2]])  # kept steps only
     assert [text.get_text() for text in gmacs.texts] == ["0.500", "0.600", "0.900"]
     assert [line.get_markerfacecolor() == "white" for line in gmacs.lines[1:]] == [False, True, False]
+
+
+def test_a_roadmap_of_small_networks_is_drawn_in_millions_of_macs(tmp_path, drawn):
+    roadmap_plot([{"name": "A", "accuracy": 90.0, "gmacs": 0.0012}], tmp_path / "r.png")
+    accuracy, macs = drawn[0].axes
+    assert macs.get_xlabel() == "MMACs" and [text.get_text() for text in macs.texts] == ["1.200"]
+    assert [text.get_text() for text in accuracy.texts] == ["90.00"]
 
 
 @pytest.mark.parametrize(
