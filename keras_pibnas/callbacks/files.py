@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+_ASIDE = "-aside-"  # in the names of files that are not whole yet
+
 
 def atomic_write(path, content):
     """Writes text or bytes to `path`: a reader, or a crash, meets the old file or the new one, never a part.
@@ -27,7 +29,7 @@ def atomic_write(path, content):
 def written_aside(path):
     """A path beside `path`, of its suffix, to write to; moved onto `path` when the block ends well."""
     path = Path(path)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}{_ASIDE}", suffix=path.suffix)
     os.close(handle)
     aside = Path(aside)
     try:
@@ -37,6 +39,12 @@ def written_aside(path):
         os.chmod(aside, 0o666 & ~_umask())  # mkstemp's files are for their owner alone.
         os.replace(aside, path)
     finally:
+        aside.unlink(missing_ok=True)
+
+
+def sweep(directory):
+    """Removes what a killed process was still writing aside in a directory."""
+    for aside in Path(directory).glob(f".*{_ASIDE}*"):
         aside.unlink(missing_ok=True)
 
 

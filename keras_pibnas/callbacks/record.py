@@ -37,7 +37,9 @@ class SearchRecorder(HistoryRecorder):
     """
 
     def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 0:
+        # A run that goes on within its first epoch has its initial alphas on file, and others now.
+        goes_on = self.model.optimizer.iterations > 0 and (self.directory / "alphas.npz").exists()
+        if epoch == 0 and not goes_on:
             record_alphas(self.directory, 0, self.model)
 
     def on_epoch_end(self, epoch, logs=None):

@@ -1,0 +1,99 @@
+"""Checkpoint files: whole or not there, with a checksum, and the last ones kept.
+
+A file is one line (format, SHA-256 and length of the rest), then an .npz whose array `meta` is JSON.
+"""
+
+import errno
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+
+from .files import sweep, written_aside
+
+_FORMAT = b"keras_pibnas-checkpoint-1"
+SUFFIX = ".checkpoint"
+
+
+class DamagedCheckpoint(ValueError):
+    """A checkpoint file that is not what was written."""
+
+
+def snapshot_path(directory, epoch, step):
+    """Where the checkpoint of an epoch (from 0) and a step in it goes; names sort by time."""
+    return Path(directory) / f"epoch-{epoch:05d}-step-{step:07d}{SUFFIX}"
+
+
+def snapshots(directory):
+    """The checkpoint files of a directory, the oldest first."""
+    return sorted(Path(directory).glob(f"epoch-*{SUFFIX}"))
+
+
+def write_snapshot(path, arrays, meta):
+    """Writes named arrays and a JSON value.
+
+    Raises:
+        OSError: the file cannot be written; the files before it are untouched.
+    """
+    content = io.BytesIO()
+    np.savez(content, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
+    content = content.getbuffer()
+    digest = hashlib.sha256(content).hexdigest().encode()
+    with written_aside(path) as aside, open(aside, "wb") as file:
+        file.write(b"%s %s %d\n" % (_FORMAT, digest, len(content)))
+        file.write(content)
+
+
+def read_snapshot(path):
+    """(arrays, meta) as they were written.
+
+    Raises:
+        DamagedCheckpoint: names the file and what is wrong with it.
+    """
+    head, _, content = Path(path).read_bytes().partition(b"\n")
+    words = head.split()
+    if len(words) != 3 or words[0] != _FORMAT:
+        raise DamagedCheckpoint(f"{path} does not begin as a checkpoint does. Received: {head[:40]!r}")
+    if len(content) != int(words[2]):
+        raise DamagedCheckpoint(f"{path} should hold {int(words[2])} bytes. Received: {len(content)}")
+    if hashlib.sha256(content).hexdigest().encode() != words[1]:
+        raise DamagedCheckpoint(f"{path} has changed since it was written: its checksum is another")
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return arrays, json.loads(arrays.pop("meta").tobytes())
+
+
+def newest_snapshot(directory, write=print):
+    """(path, arrays, meta) of the newest checkpoint that is whole, or None where there is no file.
+
+    A damaged one is named, renamed to *.damaged, and the one before it is tried.
+
+    Raises:
+        DamagedCheckpoint: there are files, and all are damaged.
+    """
+    damaged = []
+    for path in reversed(snapshots(directory)):
+        try:
+            return path, *read_snapshot(path)
+        except DamagedCheckpoint as error:
+            aside = path.with_name(f"{path.name}.damaged")
+            path.rename(aside)
+            damaged.append(aside)
+            write(f"Damaged checkpoint: {error}. It is now {aside.name}; trying the one before it.")
+    if damaged:
+        raise DamagedCheckpoint(f"No checkpoint in {directory} is whole. Damaged: {', '.join(map(str, damaged))}")
+    return None
+
+
+def keep_newest(directory, keep):
+    """Removes all but the newest `keep` checkpoints, and what a killed process left half-written."""
+    sweep(directory)
+    for path in snapshots(directory)[:-keep]:
+        path.unlink()
+
+
+def no_space(error):
+    """Whether an OSError says that the disk, or the user's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
