@@ -7,6 +7,8 @@ import subprocess
 import threading
 import time
 
+PATIENCE = 10  # seconds in which a process should end that was asked to
+
 
 @contextlib.contextmanager
 def asked_to_end():
@@ -66,12 +68,12 @@ def _start(words, log, jobs):
         )
 
 
-def _stop(processes, patience=10):
+def _stop(processes):
     """Asks the groups to end, and ends those that have not after some seconds."""
     processes = list(processes)
     for process in processes:
         _signal(process, signal.SIGTERM)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(0.1, deadline - time.monotonic()))

@@ -84,7 +84,8 @@ def main(argv=None):
     if not finished:
         parser.exit(130, f"\nInterrupted. Go on with: python -m apps.sweep --resume {directory}\n")
     if runner.failed:
-        parser.exit(1, f"{parser.prog}: {len(runner.failed)} trials failed; --resume {directory} tries them again\n")
+        again = f"--resume {directory} tries them again"
+        parser.exit(1, f"{parser.prog}: trials that failed: {len(runner.failed)}; {again}\n")
     return directory
 
 

@@ -147,9 +147,10 @@ class Trial:
 
 
 def results(sweep):
-    """The rows of all trials that are done, by name of their directories."""
+    """The rows of all trials that are done, shallow networks first."""
     paths = sorted(Path(sweep).glob("trials/*/result.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return sorted(rows, key=lambda row: (row["layers"], row["channels"], row["side"]))
 
 
 class Runner:
@@ -190,7 +191,7 @@ class Runner:
         """Trains. Returns whether all trials were tried: False after an interruption."""
         self.started = time.monotonic()
         commands = {name: trial.command(sys.executable, self.settings) for name, trial in self.trials.items()}
-        print(f"{len(commands)} trials to train, {self.jobs} at a time: {self.sweep}", flush=True)
+        print(f"Trials to train: {len(commands)}, {self.jobs} at a time: {self.sweep}", flush=True)
         return processes.run_side_by_side(commands, self.jobs, self._ended, self._waiting)
 
     def _ended(self, name, status):
