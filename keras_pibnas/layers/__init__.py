@@ -2,6 +2,8 @@
 
 from keras_pibnas.layers.auxiliary import AuxiliaryHead
 from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.blocks import Bottleneck, InvertedResidual, SeparableBlock, ShuffleUnit
+from keras_pibnas.layers.conv import Conv, ConvBN, Linear, depthwise_conv
 from keras_pibnas.layers.drop_path import DropPath
 from keras_pibnas.layers.involution import Involution
 from keras_pibnas.layers.layer_norm import LayerNorm
@@ -15,8 +17,9 @@ from keras_pibnas.layers.skip import FactorizedReduce, Identity, skip_connect
 from keras_pibnas.layers.zero import Zero
 
 __all__ = [
-    "AuxiliaryHead", "AveragePool", "BatchNorm", "Conv7x1_1x7", "ConvNeXtConv", "ConvStem", "DilConv", "DropPath",
-    "FactorizedReduce", "Identity", "Involution", "LayerNorm", "MaxPool", "Op", "PIBConv", "PIBConvTable",
-    "PatchifyStem", "ReLUConvBN", "SepConv", "SepConvGELU", "SepConvLayerNorm", "SharedOp", "Zero", "preprocess",
-    "skip_connect",
+    "AuxiliaryHead", "AveragePool", "BatchNorm", "Bottleneck", "Conv", "Conv7x1_1x7", "ConvBN",
+    "ConvNeXtConv", "ConvStem", "DilConv", "DropPath", "FactorizedReduce", "Identity", "InvertedResidual",
+    "Involution", "LayerNorm", "Linear", "MaxPool", "Op", "PIBConv", "PIBConvTable", "PatchifyStem",
+    "ReLUConvBN", "SepConv", "SepConvGELU", "SepConvLayerNorm", "SeparableBlock", "SharedOp",
+    "ShuffleUnit", "Zero", "depthwise_conv", "preprocess", "skip_connect",
 ]  # fmt: skip

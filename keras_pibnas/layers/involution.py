@@ -7,7 +7,7 @@ from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import Op
 from keras_pibnas.layers.patches import weigh
 from keras_pibnas.layers.pib_conv import weighted
-from keras_pibnas.layers.primitives import bias_add, pointwise
+from keras_pibnas.layers.primitives import pointwise
 from keras_pibnas.layers.separable import check_kernel_size
 
 
@@ -55,8 +55,9 @@ class Involution(Op):
 
     def _kernels(self, x, mix, training):
         """(B, H', W', E * G * k * k), with the edges' weights in the last 1x1."""
-        hidden = self.batch_norm.pointwise(self._average(x), self.reduce, None, training)
-        return pointwise(ops.relu(bias_add(*hidden)), ops.cast(weighted(self.span, mix), x.dtype))
+        x = pointwise(self._average(x), ops.cast(self.reduce, x.dtype))
+        x = ops.relu(self.batch_norm(x, training=training))
+        return pointwise(x, ops.cast(weighted(self.span, mix), x.dtype))
 
     def _average(self, x):
         return ops.average_pool(x, 2, 2, "same", data_format="channels_last") if self.strides == 2 else x

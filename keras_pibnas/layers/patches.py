@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_pibnas.layers import native
-from keras_pibnas.layers.primitives import pad
+from keras_pibnas.layers.primitives import is_portable, pad
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -17,7 +17,7 @@ def weigh(x, kernels, size, strides=1, dilation=1):
 
     x (B, H, W, C), zero outside; kernels (B, H', W', N, k * k), H' = ceil(H / strides) -> (B, H', W', N, C).
     """
-    if native.is_tensorflow(x):
+    if native.is_tensorflow(x) and not is_portable():
         return _tied(size, strides, dilation, *x.shape[1:3])(x, kernels)
     return ops.matmul(kernels, patches(x, size, strides, dilation))
 

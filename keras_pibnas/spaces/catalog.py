@@ -117,3 +117,9 @@ register(
     (*_COMMON, "invo_3x3", "invo_5x5", "invo_7x7", "dil_invo_3x3", "dil_invo_5x5"),
     pool_norm=True,
 )
+# The lecture notes' primitive operations and classical blocks, to choose among.
+register(
+    "classical",
+    ("none", "skip_connect", "linear", "conv_1x1", "conv_3x3", "grouped_conv_3x3", "depthwise_conv_3x3",
+     "resnet_bottleneck", "resnext_block", "mobilenet_block", "inverted_residual", "shuffle_unit"),
+)  # fmt: skip

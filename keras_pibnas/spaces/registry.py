@@ -135,6 +135,18 @@ for _size in (3, 5, 7):
 for _size in (3, 5):
     register_op(f"dil_invo_{_size}x{_size}", partial(layers.Involution, kernel_size=_size, dilation=2))
     register_alias(f"dil_invo2d_{_size}x{_size}", f"dil_invo_{_size}x{_size}")
+# The lecture notes' primitive operations and classical blocks.
+register_op("linear", layers.Linear)
+register_op("conv_1x1", partial(layers.Conv, kernel_size=1))
+register_alias("pointwise_conv", "conv_1x1")
+register_op("conv_3x3", layers.Conv)
+register_op("grouped_conv_3x3", partial(layers.Conv, groups=2))
+register_op("depthwise_conv_3x3", layers.depthwise_conv)
+register_op("resnet_bottleneck", layers.Bottleneck)
+register_op("resnext_block", partial(layers.Bottleneck, reduction=2, groups=4))
+register_op("mobilenet_block", layers.SeparableBlock)
+register_op("inverted_residual", layers.InvertedResidual)
+register_op("shuffle_unit", layers.ShuffleUnit)
 register_op("none", layers.Zero)
 register_op("skip_connect", layers.skip_connect)
 register_op("max_pool_3x3", layers.MaxPool)
