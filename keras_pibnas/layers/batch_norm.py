@@ -3,15 +3,9 @@
 import keras
 from keras import ops
 
-from keras_pibnas.layers.primitives import (
-    bias_add,
-    moments,
-    moments_after,
-    pointwise,
-    scaled,
-    shifted_moments,
-)
-from keras_pibnas.layers.replicas import image_count, replica_moments
+from keras_pibnas.layers import native
+from keras_pibnas.layers.primitives import bias_add, fast, moments, pointwise, scaled
+from keras_pibnas.layers.replicas import image_count, replica_count, replica_moments
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -20,7 +14,7 @@ class BatchNorm(keras.layers.Layer):
 
     moving = momentum * moving + (1 - momentum) * batch, the moving variance from the unbiased batch variance.
     Keras's own layer stops the gradient through the mean inside the variance, so its second derivative is wrong on
-    TensorFlow; this one is plain arithmetic. Statistics are float32 or wider under every mixed-precision policy, and
+    TensorFlow; this one's is right. Statistics are float32 or wider under every mixed-precision policy, and
     are those of the whole global batch under a distribution strategy.
 
     Args:
@@ -59,52 +53,76 @@ class BatchNorm(keras.layers.Layer):
 
     def call(self, x, mix=None, training=False):
         flat = x if len(x.shape) == 4 else x[:, None, None, :]
-        y = bias_add(*self.unshifted(flat, mix, training))
+        y, offset = self.unshifted(flat, mix, training)
+        y = bias_add(y, offset)
         return y if flat is x else y[:, 0, 0, :]
 
-    def unshifted(self, x, mix=None, training=False, shift=None):
-        """(x * scale, offset), whose sum is the output; x (B, H, W, C). shift: as in `input_coefficients`."""
-        scale, offset = (
-            ops.cast(value, x.dtype) for value in self.input_coefficients(x, training, mix, shift)
-        )
+    def unshifted(self, x, mix=None, training=False):
+        """(y, offset), whose sum is the output; x (B, H, W, C), offset (C,) or None for zero."""
+        if training and self._one_kernel(x):
+            return self._in_one_kernel(x, mix), None
+        if training:
+            mean, variance, count = replica_moments(*moments(x), size(x))
+            self._move(mean, _unbiased(variance, count))
+        else:
+            mean, variance = self.moving_mean, self.moving_variance
+        scale, offset = (ops.cast(value, x.dtype) for value in self.coefficients(mean, variance, mix))
         return scaled(x, scale), offset
 
-    def input_coefficients(self, x, training=False, mix=None, shift=None):
-        """(scale, offset) of x itself, each (C,); for layers that fold them into the convolution that follows.
+    def after(self, convolve, x, kernel, mix=None, training=False):
+        """`unshifted` of convolve(x, kernel). In inference the scale goes into the kernel instead of the image.
 
-        shift: what has been subtracted from x in training (see `primitives.shifted`), or None.
+        In training the convolution takes off the mean of its first image, a constant: a mean of millions of numbers
+        around a large one loses digits, and then ReLUs near their kink fall on the other side.
+        kernel: (kh, kw, I, C), or (k, k, C, 1) of a depthwise convolution.
         """
-        if not training:
-            return self.coefficients(self.moving_mean, self.moving_variance, mix)
-        mean, variance = moments(x) if shift is None else shifted_moments(x)
-        return self.batch_coefficients(mean, variance, x, mix, shift)
-
-    def pointwise(self, z, kernel, mix=None, training=False, shift=None):
-        """Normalizes the 1x1 convolution of z with kernel without computing it twice or storing it.
-
-        Mean and variance of y = K'z follow from those of z. So the scale goes into the kernel, the shift into a bias,
-        and one convolution gives the normalized output (inference folds it the same way).
-        z (B, H, W, G * I), kernel (1, 1, I, G * O), mix (E,) or None -> the output without its bias, (B, H, W, G * O),
-        and the bias (G * O,). shift (G * I,) or None: what has been subtracted from z in training.
-        """
-        kernel = ops.cast(kernel, self.moving_mean.dtype)
+        if training and self._one_kernel(x):
+            shift = ops.stop_gradient(ops.mean(convolve(x[:1], kernel), (0, 1, 2)))
+            return self._in_one_kernel(bias_add(convolve(x, kernel), -shift), mix, shift), None
         if training:
-            mean, variance = moments_after(z, kernel)
-            shift = (
-                None
-                if shift is None
-                else pointwise(ops.cast(shift, kernel.dtype)[None, None, None], kernel)[0, 0, 0]
-            )
-            scale, offset = self.batch_coefficients(mean, variance, z, mix, shift)
-        else:
-            scale, offset = self.coefficients(self.moving_mean, self.moving_variance, mix)
-        return pointwise(z, ops.cast(kernel * scale, z.dtype)), ops.cast(offset, z.dtype)
+            return self.unshifted(convolve(x, kernel), mix, True)
+        scale, offset = self.coefficients(self.moving_mean, self.moving_variance, mix)
+        kernel = ops.cast(kernel, scale.dtype)
+        y = convolve(x, kernel * ops.reshape(scale, (-1, 1) if kernel.shape[-1] == 1 else (-1,)))
+        return y, ops.cast(offset, y.dtype)
 
-    def batch_coefficients(self, mean, variance, x, mix=None, shift=None):
-        """`coefficients` from the statistics of the batch x on this replica; moves the moving statistics."""
-        mean, variance, count = replica_moments(mean, variance, size(x), shift)
-        self._move(mean if shift is None else mean + ops.cast(shift, mean.dtype), variance, count)
-        return self.coefficients(mean, variance, mix)
+    def pointwise(self, x, kernel, mix=None, training=False):
+        """`unshifted` of the 1x1 convolution of x (B, H, W, G * I) with kernel (1, 1, I, G * O)."""
+        return self.after(lambda x, k: pointwise(x, ops.cast(k, x.dtype)), x, kernel, mix, training)
+
+    def _one_kernel(self, x):
+        return fast(x) and replica_count() == 1
+
+    def standardize(self, x, spread):
+        """x (B, H, W, C) with mean 0 and variance 1 over the batch; for branches that share x.
+
+        spread: turns statistics (C,) into those of all branches, by which the moving ones move.
+        """
+        if self._one_kernel(x):
+            one, zero = ops.ones(x.shape[-1]), ops.zeros(x.shape[-1])
+            y, mean, unbiased = native.batch_norm(x, one, zero, zero, zero, 0.0, self.epsilon)
+        else:
+            mean, variance, count = replica_moments(*moments(x), size(x))
+            inverse = ops.rsqrt(variance + self.epsilon)
+            y = bias_add(scaled(x, ops.cast(inverse, x.dtype)), ops.cast(-mean * inverse, x.dtype))
+            unbiased = _unbiased(variance, count)
+        self._move(spread(mean), spread(unbiased))
+        return y
+
+    def _in_one_kernel(self, x, mix, shift=None):
+        """The output for x, from which `shift` has been taken off."""
+        scale = ops.ones(x.shape[-1]) if self.gamma is None else self.gamma
+        offset = ops.zeros(x.shape[-1]) if self.beta is None else self.beta
+        if mix is not None:
+            weight = repeat(ops.cast(mix, scale.dtype), x.shape[-1])
+            scale, offset = scale * weight, offset * weight
+        state = (self.moving_mean, self.moving_variance)
+        y, mean, variance = native.batch_norm(x, scale, offset, *state, self.momentum, self.epsilon)
+        if shift is not None:
+            mean = mean + (1.0 - self.momentum) * ops.cast(shift, mean.dtype)
+        self.moving_mean.assign(mean)
+        self.moving_variance.assign(variance)
+        return y
 
     def coefficients(self, mean, variance, mix=None):
         """(scale, offset), both (C,), with y = x * scale + offset."""
@@ -119,8 +137,7 @@ class BatchNorm(keras.layers.Layer):
         weight = repeat(ops.cast(mix, scale.dtype), scale.shape[0])
         return scale * weight, offset * weight
 
-    def _move(self, mean, variance, count):
-        unbiased = variance * (count / ops.maximum(count - 1.0, 1.0))
+    def _move(self, mean, unbiased):
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
             value = ops.cast(ops.stop_gradient(value), moving.dtype)
             moving.assign(moving + (1.0 - self.momentum) * (value - moving))
@@ -134,6 +151,10 @@ class BatchNorm(keras.layers.Layer):
             "momentum": self.momentum,
             "epsilon": self.epsilon,
         }
+
+
+def _unbiased(variance, count):
+    return variance * (count / ops.maximum(count - 1.0, 1.0))
 
 
 def size(x):

@@ -2,14 +2,10 @@
 
 A convolution is bilinear in input and kernel, so three functions are closed under differentiation: the convolution, its
 transpose in the input, and its transpose in the kernel (the filter gradient). `_closed` ties them together, and every
-derivative of any order is again one of the three, computed in the form that is fast here:
-
-* oneDNN's depthwise filter gradient is 4 to 10 times slower when the kernel is wider than 3 columns or dilated. So wide
-  kernels go in blocks of 3 columns, and dilation 2 turns into no dilation by a change of view, without a copy.
-* Everything else is a forward convolution (grouped ones run natively and fast).
+derivative of any order is again one of the three, computed in the form that is fast here: grouped convolutions run
+natively, but oneDNN's depthwise filter gradient is ten times slower when the kernel is wider than 3 columns or dilated.
 """
 
-import contextlib
 import functools
 
 import keras
@@ -19,33 +15,10 @@ if _TENSORFLOW:
     import tensorflow as tf
 
 
-_PORTABLE = False
-
-
-@contextlib.contextmanager
-def portable():
-    """Traces layers for other runtimes inside the block: no fast paths, grouped convolutions as ops that they all have.
-
-    For inference; `interop.export` uses it.
-    """
-    global _PORTABLE
-    before, _PORTABLE = _PORTABLE, True
-    try:
-        yield
-    finally:
-        _PORTABLE = before
-
-
-def is_portable():
-    """Whether layers are being traced for other runtimes."""
-    return _PORTABLE
-
-
 def available(x):
     """Whether the fast paths hold for tensor x: TensorFlow, no GPU, oneDNN on, float32 or bfloat16, known side."""
     return (
         _TENSORFLOW
-        and not _PORTABLE
         and keras.backend.standardize_dtype(x.dtype) in ("float32", "bfloat16")
         and not isinstance(x, keras.KerasTensor)
         and None not in x.shape[1:]
@@ -61,7 +34,7 @@ def _onednn():
     with tf.init_scope():
         x = tf.zeros((1, 2, 2, 4))
         try:
-            _filter_gradient(x, x, (1, 1), (1, 1))
+            _filter_gradient(x, x, (1, 1))
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
             return False
         return True
@@ -72,26 +45,6 @@ def is_tensorflow(x):
     return _TENSORFLOW and not isinstance(x, keras.KerasTensor)
 
 
-def max_pool(x):
-    """3x3 maximum at stride 1 whose derivatives of all orders read the same pixels.
-
-    TensorFlow's second derivative of max pooling takes another pixel than its first where several are largest, and a
-    pooled image, whose neighbours are often equal, is pooled again in every cell.
-    """
-    index = tf.nn.max_pool_with_argmax(tf.stop_gradient(x), 3, 1, "SAME", include_batch_in_index=True).argmax
-
-    @tf.custom_gradient
-    def gather(values, index):
-        return tf.gather(tf.reshape(values, (-1,)), index), lambda g: (scatter(g, _here(index)), None)
-
-    @tf.custom_gradient
-    def scatter(values, index):
-        total = tf.math.unsorted_segment_sum(values, index, tf.size(values, tf.int64))
-        return tf.reshape(total, tf.shape(values)), lambda g: (gather(g, _here(index)), None)
-
-    return tf.ensure_shape(gather(x, index), x.shape)
-
-
 def _here(x):
     """x as a tensor of the function that is being traced.
 
@@ -99,6 +52,35 @@ def _here(x):
     what was an operation there.
     """
     return tf.identity(x)
+
+
+def max_pool(x):
+    """3x3 maximum at stride 1 whose derivatives of all orders read the same pixels.
+
+    TensorFlow's second derivative of max pooling takes another pixel than its first where several are largest, and a
+    pooled image, whose neighbours are often equal, is pooled again in every cell. Here the second derivative reads the
+    pixel that the first one wrote to: the first of the largest.
+    """
+
+    @tf.custom_gradient
+    def pool(x):
+        y = tf.nn.max_pool2d(x, 3, 1, "SAME")
+        return y, lambda g: spread(g, _here(x), _here(y))
+
+    @tf.custom_gradient
+    def spread(g, x, y):
+        dx = tf.raw_ops.MaxPoolGrad(
+            orig_input=x, orig_output=y, grad=g, ksize=(1, 3, 3, 1), strides=(1, 1, 1, 1), padding="SAME"
+        )
+        return dx, lambda u: (_read_maxima(u, _here(x)), None, None)
+
+    return pool(x)
+
+
+def _read_maxima(u, x):
+    """u at the pixels where x has the maxima of its 3x3 windows, (B, H, W, C)."""
+    index = tf.nn.max_pool_with_argmax(x, 3, 1, "SAME", include_batch_in_index=True).argmax
+    return tf.gather(tf.reshape(u, (-1,)), index)
 
 
 def _closed(forward, transpose, correlate):
@@ -145,53 +127,66 @@ def _depthwise(size, strides, dilation, height, width):
         return padded[:, edge : edge + height, edge : edge + width]
 
     def correlate(x, g):
-        if dilation == 2 and strides == 1:
-            return _dilated_filters(x, g, size)
+        if strides == 1:
+            return _filters(x, g, size, dilation)
         return _filters_in_blocks(_pad(x, edge), g, size, strides)
 
     return _closed(forward, transpose, correlate)
 
 
-def _pad(x, edge, right=0, bottom=0):
-    return tf.pad(x, ((0, 0), (edge, edge + bottom), (edge, edge + right), (0, 0)))
+def _pad(x, edge):
+    return tf.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
 
 
-def _filters_in_blocks(x, g, size, strides=1):
+def _filter_gradient(x, g, size, strides=1, padding="SAME"):
+    return tf.raw_ops.Conv2DBackpropFilter(
+        input=x,
+        filter_sizes=(*size, 1, g.shape[-1]),
+        out_backprop=g,
+        strides=(1, strides, strides, 1),
+        padding=padding,
+    )
+
+
+def _filters(x, g, size, dilation):
+    """Filter gradient (size, size, 1, C) of a depthwise convolution of stride 1, at most three columns at a time."""
+    rows = dilation * (size - 1) + 1
+    left, right = [], []
+    centre = None if size > 1 else _filter_gradient(x, g, (rows, 1))
+    for step in range(1, size // 2 + 1):
+        before, centre, after = _three_columns(x, g, rows, step * dilation)
+        left, right = [before, *left], [*right, after]
+    return tf.concat([*left, centre, *right], 1)[::dilation]
+
+
+def _three_columns(x, g, rows, offset):
+    """The columns -offset, 0, offset of a filter gradient, (rows, 1, 1, C) each.
+
+    Where `offset` pixels of a row stand side by side as channels, the columns are neighbours; that is only another
+    shape for the same numbers.
+    """
+    width, channels = g.shape[2:]
+    if width % offset == 0:
+        x, g = (tf.reshape(v, (-1, v.shape[1], width // offset, offset * channels)) for v in (x, g))
+        both = tf.reshape(_filter_gradient(x, g, (rows, 3)), (rows, 3, 1, offset, channels))
+        return tf.split(both[..., 0, :] if offset == 1 else tf.reduce_sum(both, 3), 3, 1)
+    centre = _filter_gradient(x, g, (rows, 1))
+    if offset > width:
+        return tf.zeros_like(centre), centre, tf.zeros_like(centre)
+    inner = width - offset
+    before = _filter_gradient(x[:, :, :inner], g[:, :, offset:], (rows, 1))
+    return before, centre, _filter_gradient(x[:, :, offset:], g[:, :, :inner], (rows, 1))
+
+
+def _filters_in_blocks(x, g, size, strides):
     """Filter gradient (size, size, 1, C) of a valid depthwise convolution, at most three columns at a time."""
-    if size <= 3:
-        return _filter_gradient(x, g, (size, size), (strides, strides))
     reach = (g.shape[2] - 1) * strides
     blocks = []
     for start in range(0, size, 3):
         columns = min(3, size - start)
         part = x[:, :, start : start + reach + columns]
-        blocks.append(_filter_gradient(part, g, (size, columns), (strides, strides)))
-    return tf.concat(blocks, 1)
-
-
-def _filter_gradient(x, g, size, strides, inputs=1):
-    return tf.raw_ops.Conv2DBackpropFilter(
-        input=x,
-        filter_sizes=(*size, inputs, g.shape[-1]),
-        out_backprop=g,
-        strides=(1, *strides, 1),
-        padding="VALID",
-    )
-
-
-def _dilated_filters(x, g, size):
-    """Filter gradient at dilation 2. Pairs of columns become channels and pairs of rows stand side by side, which is
-    only another shape for the same numbers; there the dilation is gone. The padding keeps the halves apart."""
-    edge = size - 1
-    height, width, channels = g.shape[1:]
-    bottom, right = height % 2, width % 2
-    x = _pad(x, edge, right, bottom)
-    g = tf.pad(g, ((0, 0), (0, bottom), (0, right + 2 * edge), (0, 0)))
-    wide = width + right + 2 * edge
-    x = tf.reshape(x, (-1, (height + bottom) // 2 + edge, wide, 2 * channels))
-    g = tf.reshape(g, (-1, (height + bottom) // 2, wide, 2 * channels))[:, :, : wide - edge]
-    both = _filters_in_blocks(x, g, size)
-    return tf.add(*tf.split(both, 2, -1))
+        blocks.append(_filter_gradient(part, g, (size, columns), strides, "VALID"))
+    return tf.concat(blocks, 1) if len(blocks) > 1 else blocks[0]
 
 
 def pointwise(x, kernel):
@@ -214,50 +209,72 @@ def scaled(x, scale):
     return pointwise(x, tf.reshape(scale, (1, 1, 1, -1)))
 
 
-def _inverse_count(x):
-    """1 / (B * H * W)."""
-    if x.shape[0] is not None:
-        return 1.0 / (x.shape[0] * x.shape[1] * x.shape[2])
-    return x.shape[-1] / tf.cast(tf.size(x), x.dtype)
+def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon):
+    """Normalizes x (B, H, W, C) with its own statistics, in one kernel forward and one backward.
 
-
-def _sum(x):
-    """The sum over all pixels, (1, 1, 1, C): a product with ones takes half the time of reduce_sum."""
-    rows = tf.reshape(x, (-1, x.shape[-1]))
-    ones = tf.ones((tf.shape(rows)[0], 1), x.dtype)
-    return tf.reshape(tf.matmul(ones, rows, transpose_a=True), (1, 1, 1, x.shape[-1]))
-
-
-def moments(x):
-    """Mean and variance of x over all but channels, (C,); the squares come as a depthwise filter gradient."""
-    return _mean_and_variance(_sum(x), _gram(x, x.shape[-1]), _inverse_count(x))
-
-
-def moments_after(x, kernel):
-    """Mean and variance, (G * O,), of y = pointwise(x, kernel), which is neither computed nor stored.
-
-    E[y] = K'E[x] and E[y_o^2] = sum_i K_io (E[x x'] K)_io. The second moments come as a filter gradient of x with
-    itself in the layout (1, 1, i, (g, j)): rows i are the pixels of an image that the same kernel convolves.
+    All others are (C,) and float32. Returns the output and the moved moving statistics, through which no gradient
+    flows. Derivatives are right to the second.
     """
-    squares = pointwise(_gram(x, x.shape[-1] // kernel.shape[2]), kernel) * kernel
-    return _mean_and_variance(pointwise(_sum(x), kernel), tf.reduce_sum(squares, 2), _inverse_count(x))
-
-
-def _mean_and_variance(total, squares, scale):
-    mean = tf.reshape(total, (-1,)) * scale
-    variance = tf.reshape(squares, (-1,)) * scale - tf.square(mean)
-    return mean, tf.nn.relu(variance)  # rounding may leave a constant channel a little below zero
-
-
-def _gram(x, groups):
-    size = x.shape[-1] // groups
+    scale, offset, moving_mean, moving_variance = (
+        tf.convert_to_tensor(value) for value in (scale, offset, moving_mean, moving_variance)
+    )
 
     @tf.custom_gradient
-    def products(x):
-        return _filter_gradient(x, x, (1, 1), (1, 1), size), lambda u: pointwise(_here(x), u + transposed(u))
+    def normalize(x, scale, offset):
+        y, mean, variance, *saved = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=scale, offset=offset, mean=moving_mean, variance=moving_variance, epsilon=epsilon,
+            exponential_avg_factor=1.0 - momentum,
+        )  # fmt: skip
 
-    def transposed(u):
-        blocks = tf.transpose(tf.reshape(u, (size, groups, size)), (2, 1, 0))
-        return tf.reshape(blocks, (1, 1, size, groups * size))
+        def gradient(g, *_):
+            return _batch_norm_back(epsilon, *(_here(s) for s in saved))(g, _here(x), _here(scale))
 
-    return products(x)
+        return (y, mean, variance), gradient
+
+    return normalize(x, scale, offset)
+
+
+def _batch_norm_back(epsilon, mean, variance, reserved):
+    """(g, x, scale) -> gradients of x, scale and offset, with its own gradient.
+
+    With n = (x - mean) / s and averages over pixels [.], the gradient of x is scale / s * (g - [g] - n [g n]), that of scale is
+    the sum of g n, that of offset the sum of g. For directions u, p, q of these three, `second` differentiates
+    scale N / s ([u g] - [u][g] - [u n][g n]) + p N [g n] + q N [g] by g, x and scale.
+    """
+
+    @tf.custom_gradient
+    def back(g, x, scale):
+        dx, dscale, doffset = _norm_gradient(g, x, scale)
+
+        def second(u, p, q):
+            here_g, here_x, here_scale = _here(g), _here(x), _here(scale)
+            count = tf.cast(tf.size(u) // u.shape[-1], tf.float32)
+            inverse = tf.math.rsqrt(_here(variance) + epsilon)
+            dg, un, u_mean = _norm_gradient(u, here_x, here_scale)
+            un, u_mean, gn, g_mean = un / count, u_mean / count, _here(dscale) / count, _here(doffset) / count
+            ug = tf.reshape(_filter_gradient(u, here_g, (1, 1)), (-1,)) / count - u_mean * g_mean
+            to_u = -here_scale * tf.square(inverse) * gn
+            to_g = -here_scale * tf.square(inverse) * un + p * inverse
+            to_n = -here_scale * tf.square(inverse) * (ug - 3.0 * un * gn) - p * inverse * gn
+            to_x = to_n * inverse
+            constant = -to_u * u_mean - to_g * g_mean - to_x * _here(mean)
+            by_x = tf.add_n([_scaled(u, to_u), _scaled(here_g, to_g), _scaled(here_x, to_x)])
+            by_g = tf.add_n([dg, _scaled(here_x, p * inverse)])
+            by_g = bias_add(by_g, tf.cast(q - p * inverse * _here(mean), u.dtype))
+            by_scale = count * inverse * (ug - un * gn)
+            return by_g, bias_add(by_x, tf.cast(constant, u.dtype)), by_scale
+
+        return (dx, dscale, doffset), second
+
+    def _norm_gradient(g, x, scale):
+        return tf.raw_ops.FusedBatchNormGradV3(
+            y_backprop=g, x=x, scale=scale, reserve_space_1=_here(mean), reserve_space_2=_here(variance),
+            reserve_space_3=_here(reserved), epsilon=epsilon,
+        )[:3]  # fmt: skip
+
+    return back
+
+
+def _scaled(x, scale):
+    return scaled(x, tf.cast(scale, x.dtype))
+

@@ -3,7 +3,7 @@
 import keras
 
 from keras_pibnas.layers.batch_norm import repeat
-from keras_pibnas.layers.primitives import bias_add, expand, shifted
+from keras_pibnas.layers.primitives import bias_add, expand
 
 
 def uniform(fan_in):
@@ -51,10 +51,6 @@ class Op(keras.layers.Layer):
     def depthwise_kernel(self, name, size):
         return self.add_weight(name=name, shape=(size, size, self.width, 1), initializer=uniform(size * size))
 
-    def statistics_input(self, function, x, training):
-        """(function(x) less a constant, that constant or None): what a batch normalization gets in training."""
-        return shifted(function, x) if training else (function(x), None)
-
     def kernel(self, name, size, inputs, outputs):
         """size: (height, width); inputs: channels of a group; outputs: channels of all groups."""
         fan_in = size[0] * size[1] * inputs
@@ -72,7 +68,7 @@ class Op(keras.layers.Layer):
 
     def call(self, x, mix=None, training=False):
         y, offset = self.unshifted(x, mix, training)
-        return y if offset is None else bias_add(y, offset)
+        return bias_add(y, offset)
 
     def unshifted(self, x, mix=None, training=False):
         """The output without its last bias, and that bias (E * C,) or None; a sum of ops adds all biases at once."""

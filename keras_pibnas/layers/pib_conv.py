@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import Op
-from keras_pibnas.layers.primitives import bias_add, convolution, depthwise, gelu, pointwise, tile
+from keras_pibnas.layers.primitives import INNER, bias_add, convolution, depthwise, pointwise, tile, twice_gelu
 from keras_pibnas.layers.separable import check_kernel_size
 
 
@@ -45,26 +45,29 @@ class PIBConv(Op):
 
     def unshifted(self, x, mix=None, training=False):
         x = tile(x, self.channels, self.branches)
-        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise, self.strides), x, training)
-        x = self._bottleneck(x, training, shift)
-        return pointwise(gelu(x), ops.cast(weighted(self.pointwise_2, mix), x.dtype)), None
+        x = bias_add(*depthwise_norm(self.batch_norm, x, self.depthwise, self.strides, training))
+        hidden = self._bottleneck(x)
+        return pointwise(twice_gelu(hidden), ops.cast(weighted(self.pointwise_2, mix) * INNER, x.dtype)), None
 
-    def _bottleneck(self, x, training, shift):
-        """BN, 1x1 to F * C, grouped convolution; the normalization goes into the 1x1 kernel and its bias."""
-        scale, offset = self.batch_norm.input_coefficients(x, training, shift=shift)
-        kernel, bias = fold_before(ops.convert_to_tensor(self.pointwise_1), scale, offset, self.branches)
-        kernel, bias, grouped = (ops.cast(value, x.dtype) for value in (kernel, bias, self.grouped))
+    def _bottleneck(self, x):
+        """1x1 to F * C, grouped convolution; times INNER, as `twice_gelu` takes it."""
+        kernel, grouped = ops.cast(self.pointwise_1, x.dtype), ops.cast(self.grouped * INNER, x.dtype)
         if self.groups != self.channels:
-            return convolution(bias_add(pointwise(x, kernel), bias), grouped)
+            return convolution(pointwise(x, kernel), grouped)
         fold = self.hidden // self.channels
         parts = [
-            depthwise(bias_add(pointwise(x, kernel[..., f::fold]), bias[f::fold]), grouped[:, :, f, :, None])
-            for f in range(fold)
+            depthwise(pointwise(x, kernel[..., f::fold]), grouped[:, :, f, :, None]) for f in range(fold)
         ]  # a channel and its F inputs, as F depthwise convolutions: twice as fast as C small groups
         return sum(parts[1:], parts[0])
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size, "expansion": self.expansion}
+
+
+def depthwise_norm(batch_norm, x, kernel, strides, training):
+    """(y, offset), whose sum is the normalized depthwise convolution of x."""
+    convolve = lambda x, k: depthwise(x, ops.cast(k, x.dtype), strides)  # noqa: E731
+    return batch_norm.after(convolve, x, ops.convert_to_tensor(kernel), None, training)
 
 
 def check_expansion(channels, expansion):
@@ -85,15 +88,6 @@ def weighted(kernel, mix):
     return ops.reshape(ops.reshape(kernel, shape) * ops.cast(mix, kernel.dtype)[:, None], kernel.shape)
 
 
-def fold_before(kernel, scale, offset, groups):
-    """Kernel and bias of conv(x * scale + offset, kernel). kernel (1, 1, I, G * O), scale, offset (G * I,)."""
-    inputs, outputs = kernel.shape[2:]
-    blocks = ops.reshape(kernel, (inputs, groups, outputs // groups))
-    scale, offset = (ops.transpose(ops.reshape(v, (groups, inputs))) for v in (scale, offset))
-    bias = ops.sum(blocks * offset[..., None], 0)
-    return ops.reshape(blocks * scale[..., None], kernel.shape), ops.reshape(bias, (outputs,))
-
-
 @keras.saving.register_keras_serializable("keras_pibnas")
 class PIBConvTable(PIBConv):
     """The block that the paper's Table 1 counts: ReLU, depthwise k, 1x1 to F * C, BN, ReLU, grouped k, 1x1, BN.
@@ -112,8 +106,7 @@ class PIBConvTable(PIBConv):
 
     def unshifted(self, x, mix=None, training=False):
         x = tile(ops.relu(x), self.channels, self.branches)
-        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise, self.strides), x, training)
-        x = ops.relu(bias_add(*self.batch_norm.pointwise(x, self.pointwise_1, None, training, shift)))
-        grouped = ops.cast(self.grouped, x.dtype)
-        x, shift = self.statistics_input(lambda x: convolution(x, grouped), x, training)
-        return self.batch_norm_2.pointwise(x, self.pointwise_2, mix, training, shift)
+        x = depthwise(x, self.depthwise, self.strides)
+        x = ops.relu(bias_add(*self.batch_norm.pointwise(x, self.pointwise_1, None, training)))
+        x = convolution(x, ops.cast(self.grouped, x.dtype))
+        return self.batch_norm_2.pointwise(x, self.pointwise_2, mix, training)

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import SharedOp
-from keras_pibnas.layers.primitives import average_pool, max_pool, moments
+from keras_pibnas.layers.primitives import average_pool, max_pool
 
 
 class _Pool(SharedOp):
@@ -26,19 +26,16 @@ class _Pool(SharedOp):
 
     def shared(self, x, mix=None, training=False):
         pooled = self.pool(x, self.strides, training)
-        if not self.norm:
-            return pooled, None if mix is None and self.branches == 1 else self.weight(mix, x), None
-        scale, offset = self._coefficients(pooled, mix, training)
-        return pooled, ops.cast(scale, x.dtype), ops.cast(offset, x.dtype)
-
-    def _coefficients(self, pooled, mix, training):
-        norm = self.batch_norm
-        if not training:
-            return norm.coefficients(norm.moving_mean, norm.moving_variance, mix)
-        mean, variance = (self._every_branch(value) for value in moments(pooled))
-        return norm.batch_coefficients(mean, variance, pooled, mix)
+        if self.norm and not training:
+            norm = self.batch_norm
+            scale, offset = norm.coefficients(norm.moving_mean, norm.moving_variance, mix)
+            return pooled, ops.cast(scale, x.dtype), ops.cast(offset, x.dtype)
+        if self.norm:
+            pooled = self.batch_norm.standardize(pooled, self._every_branch)
+        return pooled, None if mix is None and self.branches == 1 else self.weight(mix, x), None
 
     def _every_branch(self, value):
+        """(S * C,) -> (E * C,): what every branch reads."""
         blocks = ops.reshape(value, (self.sources, 1, self.channels))
         shape = (self.sources, self.branches // self.sources, self.channels)
         return ops.reshape(ops.broadcast_to(blocks, shape), (self.width,))

@@ -6,7 +6,7 @@ from keras import ops
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.layer_norm import LayerNorm
 from keras_pibnas.layers.op import uniform
-from keras_pibnas.layers.primitives import convolution, pointwise
+from keras_pibnas.layers.primitives import bias_add, convolution
 from keras_pibnas.layers.skip import FactorizedReduce
 
 
@@ -30,7 +30,8 @@ class ReLUConvBN(keras.layers.Layer):
         self.batch_norm.build_for(self.channels)
 
     def call(self, x, training=False):
-        return self.batch_norm(pointwise(ops.relu(x), ops.convert_to_tensor(self.kernel)), training=training)
+        kernel = ops.convert_to_tensor(self.kernel)
+        return bias_add(*self.batch_norm.pointwise(ops.relu(x), kernel, training=training))
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.channels)
@@ -68,7 +69,8 @@ class ConvStem(keras.layers.Layer):
         return norm
 
     def call(self, x, training=False):
-        return self.norm(convolution(x, ops.convert_to_tensor(self.kernel)), training=training)
+        convolve = lambda x, k: convolution(x, ops.cast(k, x.dtype))  # noqa: E731
+        return bias_add(*self.norm.after(convolve, x, ops.convert_to_tensor(self.kernel), training=training))
 
     def compute_output_shape(self, input_shape):
         sides = (

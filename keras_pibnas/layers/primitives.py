@@ -34,7 +34,7 @@ def is_portable():
     return _PORTABLE
 
 
-def _fast(x):
+def fast(x):
     return not _PORTABLE and native.available(x)
 
 
@@ -59,7 +59,7 @@ def depthwise(x, kernel, strides=1, dilation=1):
     """Depthwise convolution, symmetric padding dilation * (k - 1) / 2. x (B, H, W, C), kernel (k, k, C, 1)."""
     if strides == 2 and dilation == 2:  # reads only every second pixel, and there it is a plain convolution
         x, strides, dilation = x[:, ::2, ::2], 1, 1
-    if _fast(x):
+    if fast(x):
         return native.depthwise(x, kernel, strides, dilation)
     padding = "valid"
     if _PORTABLE and strides == 1:  # then "same" pads symmetrically, and copies nothing
@@ -72,13 +72,15 @@ def depthwise(x, kernel, strides=1, dilation=1):
 
 
 def bias_add(x, bias):
-    """x + bias, where the backend fuses it into the convolution before it if it can. bias (C,)."""
-    return native.bias_add(x, bias) if _fast(x) else x + bias
+    """x + bias, where the backend fuses it into the convolution before it if it can. bias (C,), or None for zero."""
+    if bias is None:
+        return x
+    return native.bias_add(x, bias) if fast(x) else x + bias
 
 
 def pointwise(x, kernel):
     """1x1 convolution in groups. x (B, H, W, G * I), kernel (1, 1, I, G * O)."""
-    if _fast(x):
+    if fast(x):
         return native.pointwise(x, kernel)
     if _PORTABLE:
         return convolution(x, kernel)
@@ -96,7 +98,7 @@ def convolution(x, kernel, strides=1, dilation=1):
     """
     strides = (strides, strides) if isinstance(strides, int) else tuple(strides)
     x = pad(x, tuple(dilation * (k - 1) // 2 for k in kernel.shape[:2]))
-    if _fast(x):
+    if fast(x):
         return native.convolution(x, kernel, strides, dilation)
     groups = x.shape[-1] // kernel.shape[2]
     parts = zip(_blocks(x, groups), _blocks(kernel, groups), strict=True)
@@ -115,7 +117,7 @@ def _blocks(x, groups):
 
 def scaled(x, scale):
     """x * scale for every channel, (C,)."""
-    return native.scaled(x, scale) if _fast(x) else x * scale
+    return native.scaled(x, scale) if fast(x) else x * scale
 
 
 def expand(x, scale, channels, branches):
@@ -146,36 +148,11 @@ def _every(x, strides):
     return x if strides == 1 else x[:, ::strides, ::strides]
 
 
-def shifted(function, x):
-    """(function(x) - c, c), with c (C,) the constant mean that function gives for the first image, or None for zero.
-
-    A variance from sums of squares loses digits where the mean is large. Around the mean of one image it does not, and
-    that shift can be fused into the convolution that function ends with. c counts as a constant in derivatives.
-    """
-    if not _fast(x):
-        return function(x), None
-    constant = ops.stop_gradient(ops.mean(function(x[:1]), (0, 1, 2)))
-    return bias_add(function(x), -constant), constant
-
-
 def moments(x):
     """Mean and variance of x over batch, height and width: two tensors (C,), float32 or wider."""
     x = _at_least_float32(x)
     mean = ops.mean(x, (0, 1, 2))
     return mean, ops.mean(ops.square(x - mean), (0, 1, 2))
-
-
-def shifted_moments(x):
-    """`moments` of an x whose mean is small (see `shifted`), in fewer passes where TensorFlow can."""
-    x = _at_least_float32(x)
-    return native.moments(x) if _fast(x) else moments(x)
-
-
-def moments_after(x, kernel):
-    """`moments` of pointwise(x, kernel), for an x whose mean is small (see `shifted`)."""
-    x = _at_least_float32(x)
-    kernel = ops.cast(kernel, x.dtype)
-    return native.moments_after(x, kernel) if _fast(x) else moments(pointwise(x, kernel))
 
 
 def _at_least_float32(x):
@@ -186,4 +163,14 @@ def _at_least_float32(x):
 
 def gelu(x):
     """The exact GELU, x * Phi(x), with erf."""
-    return 0.5 * x * (1.0 + ops.erf(x * 0.7071067811865476))
+    return ops.gelu(x, approximate=False) if _PORTABLE else 0.5 * twice_gelu(x * INNER) / INNER
+
+
+INNER = 0.5**0.5
+
+
+def twice_gelu(u):
+    """2 * INNER * gelu(u / INNER): three passes over the image, where both factors can go into neighbouring kernels."""
+    if _PORTABLE:  # as converters know it
+        return 2 * INNER * ops.gelu(u / INNER, approximate=False)
+    return u + u * ops.erf(u)

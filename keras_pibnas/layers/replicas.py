@@ -25,7 +25,21 @@ def replica_sum(value):
     """The sum of a tensor (or a nest of them) over all replicas; differentiable to any order."""
     if replica_count() == 1:
         return value
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+    return tf.nest.pack_sequence_as(value, _sums(*tf.nest.flatten(value)))
+
+
+def _sums(*values):
+    context = tf.distribute.get_replica_context()
+    devices = context.strategy.extended.worker_devices  # those of this machine
+
+    @tf.custom_gradient
+    def summed(*values):
+        if len(devices) == 1:  # then TensorFlow asks where the tensors are, and derivatives do not know
+            with tf.device(devices[0]):
+                values = [tf.identity(value) for value in values]
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, values), lambda *g: _sums(*g)
+
+    return summed(*values)
 
 
 def replica_rows(value):

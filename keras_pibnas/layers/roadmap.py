@@ -6,7 +6,7 @@ from keras import ops
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.layer_norm import LayerNorm
 from keras_pibnas.layers.op import Op
-from keras_pibnas.layers.pib_conv import check_expansion, fold_before, weighted
+from keras_pibnas.layers.pib_conv import check_expansion, depthwise_norm, weighted
 from keras_pibnas.layers.primitives import bias_add, depthwise, gelu, pointwise, tile
 from keras_pibnas.layers.separable import SepConv, check_kernel_size
 
@@ -17,10 +17,9 @@ class SepConvGELU(SepConv):
 
     def unshifted(self, x, mix=None, training=False):
         x = tile(gelu(x), self.channels, self.branches)
-        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise_1, self.strides), x, training)
-        x = gelu(bias_add(*self.batch_norm_1.pointwise(x, self.pointwise_1, None, training, shift)))
-        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise_2), x, training)
-        return self.batch_norm_2.pointwise(x, self.pointwise_2, mix, training, shift)
+        x = depthwise(x, self.depthwise_1, self.strides)
+        x = gelu(bias_add(*self.batch_norm_1.pointwise(x, self.pointwise_1, None, training)))
+        return self.batch_norm_2.pointwise(depthwise(x, self.depthwise_2), self.pointwise_2, mix, training)
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -83,10 +82,8 @@ class ConvNeXtConv(Op):
 
     def unshifted(self, x, mix=None, training=False):
         x = tile(x, self.channels, self.branches)
-        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise, self.strides), x, training)
-        scale, offset = self.batch_norm.input_coefficients(x, training, shift=shift)
-        wide, bias = fold_before(ops.convert_to_tensor(self.pointwise_1), scale, offset, self.branches)
-        x = gelu(bias_add(pointwise(x, ops.cast(wide, x.dtype)), ops.cast(bias, x.dtype)))
+        x = bias_add(*depthwise_norm(self.batch_norm, x, self.depthwise, self.strides, training))
+        x = gelu(pointwise(x, ops.cast(self.pointwise_1, x.dtype)))
         return pointwise(x, ops.cast(weighted(self.pointwise_2, mix), x.dtype)), None
 
     def get_config(self):

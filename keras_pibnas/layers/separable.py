@@ -33,10 +33,8 @@ class DilConv(Op):
 
     def unshifted(self, x, mix=None, training=False):
         x = tile(ops.relu(x), self.channels, self.branches)
-        x, shift = self.statistics_input(
-            lambda x: depthwise(x, self.depthwise, self.strides, self.dilation), x, training
-        )
-        return self.batch_norm.pointwise(x, self.pointwise, mix, training, shift)
+        x = depthwise(x, self.depthwise, self.strides, self.dilation)
+        return self.batch_norm.pointwise(x, self.pointwise, mix, training)
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size, "dilation": self.dilation}
@@ -66,10 +64,9 @@ class SepConv(Op):
 
     def unshifted(self, x, mix=None, training=False):
         x = tile(ops.relu(x), self.channels, self.branches)
-        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise_1, self.strides), x, training)
-        x = ops.relu(bias_add(*self.batch_norm_1.pointwise(x, self.pointwise_1, None, training, shift)))
-        x, shift = self.statistics_input(lambda x: depthwise(x, self.depthwise_2), x, training)
-        return self.batch_norm_2.pointwise(x, self.pointwise_2, mix, training, shift)
+        x = depthwise(x, self.depthwise_1, self.strides)
+        x = ops.relu(bias_add(*self.batch_norm_1.pointwise(x, self.pointwise_1, None, training)))
+        return self.batch_norm_2.pointwise(depthwise(x, self.depthwise_2), self.pointwise_2, mix, training)
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size}
@@ -88,6 +85,5 @@ class Conv7x1_1x7(Op):  # noqa: N801, the op's published name
 
     def unshifted(self, x, mix=None, training=False):
         x = convolution(ops.relu(x), ops.cast(self.row, x.dtype), (1, self.strides))
-        column = ops.cast(self.column, x.dtype)
-        x, shift = self.statistics_input(lambda x: convolution(x, column, (self.strides, 1)), x, training)
-        return self.batch_norm.unshifted(x, mix, training, shift)
+        convolve = lambda x, k: convolution(x, ops.cast(k, x.dtype), (self.strides, 1))  # noqa: E731
+        return self.batch_norm.after(convolve, x, ops.convert_to_tensor(self.column), mix, training)

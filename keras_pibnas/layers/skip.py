@@ -55,9 +55,8 @@ class FactorizedReduce(Op):
     def unshifted(self, x, mix=None, training=False):
         x = ops.relu(x)
         x = ops.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
-        stack = lambda x: self._stack(x[:, ::2, ::2], x[:, 1::2, 1::2])  # noqa: E731
-        x, shift = self.statistics_input(stack, x, training)
-        return self.batch_norm.pointwise(x, self._joint_kernel(), mix, training, shift)
+        x = self._stack(x[:, ::2, ::2], x[:, 1::2, 1::2])
+        return self.batch_norm.pointwise(x, self._joint_kernel(), mix, training)
 
     def _stack(self, even, odd):
         if self.sources == 1:

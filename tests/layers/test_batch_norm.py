@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_pibnas.layers import BatchNorm, native
-from keras_pibnas.layers.primitives import pointwise, shifted
+from keras_pibnas.layers.primitives import bias_add, pointwise
 from keras_pibnas.layers.replicas import replica_count, replica_moments, replica_sum
 
 
@@ -82,17 +82,16 @@ def test_large_mean_and_small_variance():
 
 @pytest.mark.parametrize("fast", (True, False), ids=("native", "plain"))
 def test_folded_into_a_convolution(fast, monkeypatch):
-    """Shifted input, 1x1 convolution and normalization in one, against the three in float64; mean 1000."""
+    """1x1 convolution and normalization in one, against the two in float64; mean 1000."""
     if not fast:
         monkeypatch.setattr(native, "available", lambda x: False)
     x, kernel = images(4, 6, 6, 3, mean=1000.0, deviation=0.5), images(1, 1, 3, 4)
     norm = BatchNorm()
     norm.build_for(4)
-    z, shift = shifted(tf.convert_to_tensor, tf.constant(x))
-    y, offset = norm.pointwise(z, tf.constant(kernel), training=True, shift=shift)
+    y = bias_add(*norm.pointwise(tf.constant(x), tf.constant(kernel), training=True))
     plain = np.einsum("bhwi,io->bhwo", x.astype("float64"), kernel[0, 0].astype("float64"))
     want = (plain - plain.mean((0, 1, 2))) / np.sqrt(plain.var((0, 1, 2)) + 1e-5)
-    np.testing.assert_allclose(y + offset, want, atol=1e-2)
+    np.testing.assert_allclose(y, want, atol=1e-2)
     np.testing.assert_allclose(norm.moving_mean, 0.1 * plain.mean((0, 1, 2)), rtol=1e-5)
     np.testing.assert_allclose(norm.moving_variance, 0.9 + 0.1 * plain.var((0, 1, 2), ddof=1), atol=1e-3)
 
@@ -126,6 +125,30 @@ def test_second_derivative():
     exact = outer.gradient(product, x)
     difference = (gradient(x + 1e-6 * direction) - gradient(x - 1e-6 * direction)) / 2e-6
     assert float(tf.norm(exact - difference) / tf.norm(difference)) < 1e-6
+
+
+def test_one_kernel_and_its_derivatives_equal_the_plain_form():
+    """Values, first and second derivatives by all inputs, in float32 with the kernel against float64 without."""
+
+    def derivatives(dtype):
+        drawn = (np.random.default_rng(seed).normal(size=s) for seed, s in enumerate([(4, 5, 6, 3)] * 3 + [(3,)] * 4))
+        x, g, u, p, q, *weights = (tf.constant(value, dtype) for value in drawn)
+        norm = BatchNorm(dtype=dtype)
+        norm.build_for(3)
+        for variable, value in zip((norm.gamma, norm.beta), weights, strict=True):
+            variable.assign(value)
+        sources = [x + 3.0, norm.gamma.value, norm.beta.value]
+        with tf.GradientTape() as outer:
+            outer.watch([g, *sources])
+            with tf.GradientTape() as inner:
+                inner.watch(sources)
+                y = norm(sources[0], training=True)
+            first = inner.gradient(y, sources, output_gradients=g)
+            value = sum(tf.reduce_sum(d * v) for d, v in zip((*first, tf.sin(y)), (u, p, q, 1.0), strict=True))
+        return [y, *first, *outer.gradient(value, [g, *sources])]
+
+    for fast, exact in zip(derivatives("float32"), derivatives("float64"), strict=True):
+        np.testing.assert_allclose(fast, exact, atol=2e-5 * float(tf.reduce_max(tf.abs(exact))))
 
 
 @pytest.mark.parametrize("policy", ("mixed_bfloat16", "mixed_float16"))
