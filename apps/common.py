@@ -82,6 +82,24 @@ FLAGS = {
     "seed": {"type": seed, "help": "seed of weights, data order, halves and augmentation"},
     "out": {"metavar": "DIR", "help": "run directory to make; None: the first free one under runs/"},
     "preset": {"choices": ("paper",), "help": "defaults of the paper instead of small ones; flags still win"},
+    "resume": {"metavar": "DIR", "help": "run directory to go on in, with its own settings"},
+    "checkpoint_minutes": {"type": rate, "help": "minutes between checkpoints within an epoch; each epoch has one"},
+    "checkpoint_steps": {"type": positive, "help": "steps between checkpoints within an epoch; None: by time alone"},
+    "not_finite": {
+        "choices": ("stop", "halve"),
+        "help": "where the loss is not finite: stop, or go on from the last checkpoint at half the learning rate",
+    },
+    "deterministic": {
+        "action": "store_true",
+        "help": "TensorFlow's deterministic kernels, for the same result to the bit on a GPU too; slower",
+    },
+    "skip_limit": {"type": positive, "help": "skip connections in the normal cell that end the search; DARTS+: 2"},
+    "at_skip_limit": {
+        "choices": ("stop", "restore"),
+        "help": "at --skip-limit: keep the alphas, or take those of the best epoch below the limit",
+    },
+    "stable_epochs": {"type": positive, "help": "epochs of unchanged alpha ranking that end the search; DARTS+: 10"},
+    "at_least": {"type": positive, "help": "epochs before which --skip-limit and --stable-epochs do not count"},
 }
 
 
@@ -186,11 +204,14 @@ def cross_entropy():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def watchers(directory):
-    """Callbacks of every long run: time left, TensorBoard logs."""
+def watchers(directory, batch_size, pictures=None):
+    """Callbacks of every long run: time left, what apps.watch reads, TensorBoard logs."""
+    logs = directory / "tensorboard"
     return [
         kp.callbacks.TimeLeft(),
-        keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False),
+        kp.callbacks.Progress(directory),
+        keras.callbacks.TensorBoard(logs, write_graph=False),
+        kp.callbacks.Board(logs, batch_size, pictures),
     ]
 
 

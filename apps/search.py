@@ -1,10 +1,9 @@
 """Search a cell: train a supernet on the two halves of a training split, and read off its genotype."""
 
 import keras
-import numpy as np
 
 import keras_pibnas as kp
-from apps import common
+from apps import common, runs
 
 PRESETS = {
     "paper": {
@@ -37,36 +36,61 @@ def build_parser():
         epochs=10,
         learning_rate=0.025,
         alpha_learning_rate=3e-4,
+        skip_limit=None,
+        at_skip_limit="stop",
+        stable_epochs=None,
+        at_least=1,
         seed=0,
+        deterministic=False,
+        checkpoint_minutes=10.0,
+        checkpoint_steps=None,
+        not_finite="stop",
         out=None,
+        resume=None,
         preset=None,
     )
 
 
 def main(argv=None):
     parser = build_parser()
-    args = common.parse(parser, argv, PRESETS)
     with common.user_errors(parser):
-        keras.utils.set_random_seed(args.seed)
+        args = runs.settle(parser, argv, PRESETS, "search")
+        runs.seeded(args)
         splits = kp.data.load(args.dataset, args.side, args.data_dir).halves(seed=args.seed)
         pairs, valid = batches(splits, args)
         supernet = build(splits, len(pairs), args)
-        directory = common.claim(args.out, "search", vars(args))
+        directory = runs.directory_of(args, "search")
     weights = sum(int(keras.ops.size(weight)) for weight in supernet.network.trainable_variables)
     print(f"Searching {args.space} on {args.dataset}: {weights:,} weights, {directory}")
-    supernet.fit(
-        pairs,
-        validation_data=valid,
-        epochs=args.epochs,
-        shuffle=False,  # the pairs are
-        verbose=common.verbosity(),
-        callbacks=[kp.callbacks.SearchRecorder(directory), *common.watchers(directory)],
-    )
+    limits = early_ends(args)
+    saved = runs.checkpoint(directory, "search", pairs, args, limits)
+    recorders = [kp.callbacks.SearchRecorder(directory), *common.watchers(directory, args.batch_size, pictures)]
+
+    def fit():
+        supernet.fit(
+            pairs,
+            validation_data=valid,
+            epochs=args.epochs,
+            shuffle=False,  # the pairs are
+            verbose=common.verbosity(),
+            callbacks=[*limits, *recorders, saved],
+        )
+
+    runs.survive(fit, saved, directory, parser.prog, args)
     kp.callbacks.save_model(supernet, directory / "supernet.keras")
-    draw(directory)
+    draw(directory, supernet)
     print(f"\n{supernet.genotype()}")
     common.summary("The run directory holds:", directory, FILES)
     return directory
+
+
+def early_ends(args):
+    """Callbacks for what ends a search before its last epoch, before those that record what it found."""
+    limit, stable = kp.callbacks.SkipLimit, kp.callbacks.StableRanking
+    return [
+        *([limit(args.skip_limit, args.at_skip_limit == "restore", at_least=args.at_least)] if args.skip_limit else []),
+        *([stable(args.stable_epochs, args.at_least)] if args.stable_epochs else []),
+    ]
 
 
 def batches(splits, args):
@@ -89,18 +113,29 @@ def build(splits, steps, args):
     return supernet
 
 
-def draw(directory):
+def draw(directory, supernet):
     """Draws what the search recorded: the cells, the mixing weights and the losses over the epochs."""
-    genotype = common.resolve_genotype(str(directory))
-    with np.load(directory / "alphas.npz") as arrays:
-        primitives = arrays["primitives"].tolist()
-        history = {cell: arrays[cell] for cell in ("normal", "reduce")}
-    last = {cell: alphas[-1] for cell, alphas in history.items()}
-    weights = kp.analysis.genotype_weights(genotype, last, primitives)
-    kp.analysis.plot_genotype(genotype, directory, weights)
+    draw_cells(supernet, directory)
+    history, primitives = kp.analysis.read_alphas(directory / "alphas.npz")
     kp.analysis.alpha_curves(history["normal"], primitives, directory / "alphas_normal.png")
     kp.analysis.alpha_curves(history["reduce"], primitives, directory / "alphas_reduction.png")
     kp.analysis.training_curves(directory / "history.csv", directory / "curves.png")
+
+
+def draw_cells(supernet, directory):
+    """Draws the cells that the alphas stand for now, with the weights of their ops."""
+    alphas = dict(zip(("normal", "reduce"), map(keras.ops.convert_to_numpy, supernet.alphas), strict=True))
+    genotype = supernet.genotype()
+    weights = kp.analysis.genotype_weights(genotype, alphas, supernet.space.primitives)
+    kp.analysis.plot_genotype(genotype, directory, weights)
+
+
+def pictures(supernet, directory):
+    """For TensorBoard: the cells, and the weights of all ops as tables."""
+    draw_cells(supernet, directory)
+    for name, alpha in zip(("normal", "reduction"), supernet.alphas, strict=True):
+        values = keras.ops.convert_to_numpy(alpha)
+        kp.analysis.alpha_heatmap(values, supernet.space.primitives, directory / f"heatmap_{name}.png")
 
 
 FILES = {
@@ -115,6 +150,8 @@ FILES = {
     "alphas.npz": "the alphas of every epoch",
     "supernet.keras": "the supernet, for keras.saving.load_model after import keras_pibnas",
     "config.json": "the command's arguments",
+    "checkpoints": "where --resume goes on",
+    "progress.json": "how far the search is: apps.watch shows it",
     "tensorboard": "logs: tensorboard --logdir",
 }
 

@@ -1,11 +1,11 @@
 """Train the discrete network of a genotype, and save it for inference."""
 
-import time
+from pathlib import Path
 
 import keras
 
 import keras_pibnas as kp
-from apps import common
+from apps import common, runs
 
 PRESETS = {
     "paper": {
@@ -41,34 +41,49 @@ def build_parser():
         drop_path=0.0,
         auxiliary=0.0,
         seed=0,
+        deterministic=False,
+        checkpoint_minutes=10.0,
+        checkpoint_steps=None,
+        not_finite="stop",
         out=None,
+        resume=None,
         preset=None,
     )
 
 
 def main(argv=None):
     parser = build_parser()
-    args = common.parse(parser, argv, PRESETS)
     with common.user_errors(parser):
-        keras.utils.set_random_seed(args.seed)
-        genotype = common.resolve_genotype(args.genotype)
+        args = runs.settle(parser, argv, PRESETS, "train")
+        runs.seeded(args)
+        genotype = genotype_of(args)
         splits = kp.data.load(args.dataset, args.side, args.data_dir)
         train, test = batches(splits, args)
         model = build(genotype, splits, len(train), args)
-        directory = common.claim(args.out, "train", vars(args))
-    genotype.save(directory / "genotype.json")
+        directory = runs.directory_of(args, "train")
+        genotype.save(directory / "genotype.json")
     print(f"Training {args.genotype} on {args.dataset}: {directory}")
-    started = time.monotonic()
-    model.fit(
-        train.map(for_both) if args.auxiliary else train,
-        validation_data=test.map(for_both) if args.auxiliary else test,
-        epochs=args.epochs,
-        shuffle=False,  # the batches are
-        verbose=common.verbosity(),
-        callbacks=callbacks(directory, args),
-    )
-    finish(model, genotype, test, directory, time.monotonic() - started)
+    saved = runs.checkpoint(directory, "train", train, args)
+
+    def fit():
+        model.fit(
+            train.map(for_both) if args.auxiliary else train,
+            validation_data=test.map(for_both) if args.auxiliary else test,
+            epochs=args.epochs,
+            shuffle=False,  # the batches are
+            verbose=common.verbosity(),
+            callbacks=[*callbacks(directory, args), saved],
+        )
+
+    runs.survive(fit, saved, directory, parser.prog, args)
+    finish(model, genotype, test, directory, saved.seconds)
     return directory
+
+
+def genotype_of(args):
+    """What --genotype says; of a run that goes on, the one that it keeps, wherever that came from."""
+    kept = args.resume and Path(args.resume, "genotype.json")
+    return common.resolve_genotype(str(kept) if kept and kept.is_file() else args.genotype)
 
 
 def batches(splits, args):
@@ -109,7 +124,7 @@ def build(genotype, splits, steps, args):
 
 def callbacks(directory, args):
     schedule = [kp.callbacks.DropPathSchedule(args.drop_path, args.epochs)] if args.drop_path else []
-    return [*schedule, kp.callbacks.HistoryRecorder(directory), *common.watchers(directory)]
+    return [*schedule, kp.callbacks.HistoryRecorder(directory), *common.watchers(directory, args.batch_size)]
 
 
 def finish(model, genotype, test, directory, seconds):
@@ -140,6 +155,8 @@ FILES = {
     "curves.png": "losses and accuracies over the epochs",
     "history.csv": "the same as numbers",
     "config.json": "the command's arguments",
+    "checkpoints": "where --resume goes on",
+    "progress.json": "how far the training is: apps.watch shows it",
     "tensorboard": "logs: tensorboard --logdir",
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 
 from .snapshots import keep_newest, newest_snapshot, no_space, snapshot_path, write_snapshot
-from .state import build_optimizers, not_finite, read_state, set_state
+from .state import CheckpointError, build_optimizers, not_finite, read_state, set_state
 from .trouble import Interrupted, NotFinite, Signals, check_loss, scale_rate, trouble
 
 
@@ -41,7 +41,8 @@ class Checkpoint(keras.callbacks.Callback):
         factor: of the learning rate, see `halving`.
 
     Raises:
-        ValueError: data without a position, or keep below 2; when training starts, a checkpoint of another run.
+        ValueError: data without a position, or keep below 2; when training starts, as `CheckpointError`, a
+            checkpoint of another run.
         OSError: a checkpoint cannot be written; the ones before it are untouched.
     """
 
@@ -161,7 +162,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Sets what can be set before the first step, and where `fit` begins."""
         for name, received in (("steps", self.params["steps"]), ("key", self._meta(False)["key"])):
             if meta[name] != received:
-                raise ValueError(
+                raise CheckpointError(
                     f"{path} is of a run on other data: its {_MEANING[name]} {meta[name]}. Received: {received}"
                 )
         set_state(self.model, arrays)
@@ -170,8 +171,11 @@ class Checkpoint(keras.callbacks.Callback):
         for callback, state in zip(self.states, meta["states"], strict=True):
             callback.set_state(state)
         self.last, self._before, self.pending = path, meta["seconds"], (arrays, meta)
-        self.model._initial_epoch = self.params["epochs"] if meta["stopped"] else meta["epoch"]
-        self.write(f"Going on from {path}: epoch {meta['epoch'] + 1}, step {meta['step'] + 1}")
+        epochs = self.params["epochs"]
+        self.model._initial_epoch = epochs if meta["stopped"] else meta["epoch"]
+        ended = self.model._initial_epoch >= epochs
+        place = "the run has ended" if ended else f"epoch {meta['epoch'] + 1}, step {meta['step'] + 1}"
+        self.write(f"Going on from {path}: {place}")
 
     def _restore_history(self):
         history, meta = getattr(self.model, "history", None), self.pending[1]

@@ -1,9 +1,13 @@
-"""Time left of the whole run, beside Keras's progress bar, which knows one epoch only."""
+"""How far a run is: lines with the time left, and a file that others can look at."""
 
+import json
 import sys
 import time
+from pathlib import Path
 
 import keras
+
+from .files import write_json
 
 
 class TimeLeft(keras.callbacks.Callback):
@@ -40,6 +44,77 @@ class TimeLeft(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.begun = []
+
+
+class Progress(keras.callbacks.Callback):
+    """Keeps `progress.json` of a run: state, epoch, epochs, step, steps, logs, seconds_left, time.
+
+    epoch and step count what is done; seconds_left is None before there is something to judge by; time is that of
+    the writing, in seconds since 1970; state: "running", "ended", or what `mark` wrote.
+
+    Args:
+        directory: an existing directory.
+        every: seconds between two writings within an epoch.
+        clock, now: return seconds, the second one since 1970.
+    """
+
+    def __init__(self, directory, every=5, clock=time.monotonic, now=time.time):
+        super().__init__()
+        self.path, self.every, self.clock, self.now = Path(directory) / "progress.json", every, clock, now
+        self.epoch = self.step = self.begun = self.done = 0
+        self.told = None
+
+    def on_train_begin(self, logs=None):
+        self.begun = self.told = None
+        self.done = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch, self.step = epoch, 0
+        self.write({})
+
+    def on_train_batch_end(self, batch, logs=None):
+        steps, self.step = batch + 1 - self.step, batch + 1
+        if not logs:  # A step that a resumed run leaves out.
+            return
+        if self.begun is None:  # The first step traces the model: it is no measure.
+            self.begun = self.clock()
+        else:
+            self.done += steps
+        if self.told is None or self.clock() - self.told >= self.every:
+            self.write(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epoch, self.step = epoch + 1, 0
+        self.write(logs)
+
+    def on_train_end(self, logs=None):
+        if self.told is None:  # Nothing was left to train.
+            mark(self.path.parent, "ended")
+        else:
+            self.write(logs, "ended")
+
+    def write(self, logs, state="running"):
+        """Writes the file."""
+        self.told = self.clock()
+        value = {"epoch": self.epoch, "epochs": self.params["epochs"], "step": self.step}
+        value |= {"steps": self.params["steps"], "logs": {name: float(v) for name, v in (logs or {}).items()}}
+        left = self.seconds_left() if state == "running" else 0
+        write_json(self.path, {"state": state, **value, "seconds_left": left, "time": self.now()})
+
+    def seconds_left(self):
+        """Seconds for the rest of the run at the pace so far, validation included; None before the second step."""
+        steps = self.params["steps"]
+        if not self.done or not steps:
+            return None
+        todo = (self.params["epochs"] - self.epoch) * steps - self.step
+        return (self.clock() - self.begun) / self.done * todo
+
+
+def mark(directory, state):
+    """Puts another state into a run's `progress.json`, if there is one."""
+    path = Path(directory) / "progress.json"
+    if path.exists():
+        write_json(path, json.loads(path.read_text()) | {"state": state})
 
 
 def seconds_left(begun, todo):

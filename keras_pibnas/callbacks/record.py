@@ -47,6 +47,9 @@ class SearchRecorder(HistoryRecorder):
         record_genotype(self.directory, epoch + 1, self.model.genotype(), logs)
         record_alphas(self.directory, epoch + 1, self.model)
 
+    def on_train_end(self, logs=None):
+        self.model.genotype().save(self.directory / "genotype.json")  # `SkipLimit` may have gone back to another.
+
 
 def record_history(directory, epoch, logs):
     """Puts a row into `history.csv`: the epoch (from 1) and `logs`, a dictionary of numbers."""

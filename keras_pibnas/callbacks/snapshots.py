@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from .files import sweep, written_aside
+from .state import CheckpointError
 
 _FORMAT = b"keras_pibnas-checkpoint-1"
 SUFFIX = ".checkpoint"
 
 
-class DamagedCheckpoint(ValueError):
+class DamagedCheckpoint(CheckpointError):
     """A checkpoint file that is not what was written."""
 
 

@@ -6,6 +6,10 @@ import keras
 import numpy as np
 
 
+class CheckpointError(ValueError):
+    """A checkpoint that does not fit the run that should go on from it."""
+
+
 def build_optimizers(model):
     """Makes the slots of optimizers that Keras would make at the first step, so that they can be saved and set."""
     if not model.built:
@@ -46,19 +50,19 @@ def set_state(model, arrays, metrics=False):
     """Assigns what `read_state` returned.
 
     Raises:
-        ValueError: the arrays are those of another model; nothing has been assigned.
+        CheckpointError: the arrays are those of another model; nothing has been assigned.
     """
     variables = state_variables(model, metrics)
     for name, variable in variables.items():
         received = arrays[name].shape if name in arrays else None
         if received != tuple(variable.shape):
-            raise ValueError(
+            raise CheckpointError(
                 f"The checkpoint is of another model: {name} ({variable.path}) has shape {tuple(variable.shape)}. "
                 f"Received: {received}"
             )
     extra = sorted(name for name in arrays if name not in variables and not name.startswith("metrics/"))
     if extra:
-        raise ValueError(f"The checkpoint is of another model. Received: {len(extra)} more arrays, as {extra[0]}")
+        raise CheckpointError(f"The checkpoint is of another model. Received: {len(extra)} more arrays, as {extra[0]}")
     with _scope(model):
         for name, variable in variables.items():
             variable.assign(arrays[name])

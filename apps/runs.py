@@ -1,0 +1,127 @@
+"""Long runs that survive: where they go on, what they save, how they end."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import keras
+
+import keras_pibnas as kp
+from apps import common
+
+# Flags that change nothing that a run computes, or say where its data lie now.
+WITH_RESUME = (
+    "checkpoint_minutes", "checkpoint_steps", "data_dir", "dataset", "not_finite",
+)  # fmt: skip
+
+
+def settle(parser, argv, presets, command):
+    """The arguments of a new run, or with --resume those of the run that goes on.
+
+    Raises:
+        ValueError: the directory holds no run of the command, or flags would change what the run computes.
+    """
+    args = common.parse(parser, argv, presets)
+    if args.resume is None:
+        return args
+    given = flags_given(parser, argv)
+    wrong = sorted(set(given) - {"resume", *WITH_RESUME})
+    if wrong:
+        raise ValueError(
+            f"--resume keeps the settings of the run; with it go {flags(WITH_RESUME)}. Received: {flags(wrong)}"
+        )
+    return argparse.Namespace(**vars(args) | read_config(args.resume, command) | given)
+
+
+def flags_given(parser, argv):
+    """{name: value} of the flags that stand in the command line."""
+    missing = object()
+    names = {action.dest for action in parser._actions}
+    values = vars(parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, missing))))
+    return {name: value for name, value in values.items() if value is not missing}
+
+
+def flags(names):
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def read_config(directory, command):
+    """What `common.claim` wrote for a command."""
+    path = Path(directory) / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError):
+        config = {}
+    if config.pop("command", None) != command:
+        raise ValueError(f"No run of apps.{command} to go on with: {path} does not say so. Received: {directory}")
+    return config
+
+
+def seeded(args):
+    """Seeds everything, and with --deterministic has TensorFlow choose kernels that repeat themselves."""
+    keras.utils.set_random_seed(args.seed)
+    if args.deterministic:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def directory_of(args, command):
+    """The directory of the run that goes on, or a new one."""
+    if args.resume is None:
+        return common.claim(args.out, command, vars(args))
+    return Path(args.resume)
+
+
+def checkpoint(directory, command, data, args, states=()):
+    """The callback that saves the run and goes on where it stood."""
+    return kp.callbacks.Checkpoint(
+        directory / "checkpoints",
+        data,
+        every_steps=args.checkpoint_steps,
+        every_minutes=args.checkpoint_minutes,
+        states=states,
+        go_on=f"python -m apps.{command} --resume {directory}",
+    )
+
+
+def survive(fit, saved, directory, prog, args):
+    """Calls `fit`; what ends it before its time becomes one line on standard error, and an exit status.
+
+    128 and the signal's number after SIGTERM or Ctrl-C; 1 where the loss is not finite or the disk is full; 2 where
+    no checkpoint can be used.
+
+    Args:
+        fit: without arguments.
+        saved: the `Checkpoint` among its callbacks.
+        directory: of the run.
+        prog: the command's name.
+        args: the command's arguments.
+    """
+    try:
+        return kp.callbacks.halving(fit, saved) if args.not_finite == "halve" else fit()
+    except kp.callbacks.Interrupted as stop:
+        leave(directory, prog, stop, 128 + stop.number)
+    except kp.callbacks.NotFinite as error:
+        leave(directory, prog, f"{error}. At half the rate from there: {saved.go_on} --not-finite halve", 1)
+    except kp.callbacks.CheckpointError as error:
+        leave(directory, prog, error, 2)
+    except OSError as error:
+        if not kp.callbacks.no_space(error):
+            raise
+        leave(directory, prog, error.strerror if saved.go_on in str(error.strerror) else full(error, saved), 1)
+
+
+def full(error, saved):
+    return f"The disk is full: {error}. The last good checkpoint is {saved.last}. Make room, then: {saved.go_on}"
+
+
+def leave(directory, prog, why, status):
+    line = f"{prog}: {common.one_line(why)}"
+    try:
+        kp.callbacks.mark(directory, common.one_line(why))
+    except OSError:
+        pass  # A full disk takes no more notes.
+    print(line, file=sys.stderr)
+    raise SystemExit(status)
