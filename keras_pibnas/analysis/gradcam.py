@@ -11,8 +11,8 @@ def grad_cam(model, images, layer=None, class_index=None):
     """Heat maps of a class: ReLU(sum over channels c of a_c A_c), a_c the mean gradient of the logit by A_c.
 
     Args:
-        model: a functional keras.Model; of several outputs the first is taken. Logits, not probabilities,
-            should come out: a softmax would mix the other classes in.
+        model: a functional keras.Model; of several outputs the one named "logits" is taken, or the first. Logits,
+            not probabilities, should come out: a softmax would mix the other classes in.
         images: (B, H, W, C), as the model takes them.
         layer: a layer of the model or its name, with an output A of shape (B, h, w, c). By default the last
             such layer before the output: the last cell.
@@ -25,45 +25,50 @@ def grad_cam(model, images, layer=None, class_index=None):
     Raises:
         ValueError: no such layer, an output of another shape, or a class out of range.
     """
-    layer = find_layer(model, layer)
-    features, gradients = _features_and_gradients(model, layer, images, class_index)
+    features, gradients = _features_and_gradients(tapped(model, layer), images, class_index)
     weights = ops.mean(gradients, axis=(1, 2), keepdims=True)
     maps = ops.convert_to_numpy(ops.relu(ops.sum(weights * features, axis=-1)))
     largest = maps.max(axis=(1, 2), keepdims=True)
     return np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0)
 
 
-def find_layer(model, layer=None):
-    """The layer of that name, or the last one with an output (B, h, w, c) on the way to the first output.
+def tapped(model, layer=None):
+    """A model of the same layers that gives the output (B, h, w, c) of one of them, and the logits.
+
+    Args:
+        model: a functional or sequential model.
+        layer: a layer or its name; None: the last one with such an output on the way to the logits.
 
     Raises:
         ValueError: there is none.
     """
-    trunk = keras.Model(model.inputs, model.outputs[0])
-    candidates = [
-        each for each in trunk.layers if _is_map(each) and not isinstance(each, keras.layers.InputLayer)
-    ]
-    if layer is None and candidates:
-        return candidates[-1]
-    for each in candidates:
-        if each is layer or each.name == layer:
-            return each
-    known = ", ".join(each.name for each in candidates) or "none"
-    name = getattr(layer, "name", layer)
-    raise ValueError(f"No layer {name!r} with an output (B, h, w, c). Layers with one: {known}")
+    trunk, maps = keras.Model(model.inputs, _logits(model)), {}
+
+    def call(each, *args, **kwargs):
+        output = each(*args, **kwargs)
+        if hasattr(output, "shape") and len(output.shape) == 4:
+            maps[each.name] = output
+        return output
+
+    # In a graph of its own: layers may be part of several, as after `network.inference_model`.
+    again = keras.models.clone_model(trunk, clone_function=lambda each: each, call_function=call)
+    name = next(reversed(maps), None) if layer is None else getattr(layer, "name", layer)
+    if name not in maps:
+        known = ", ".join(maps) or "none"
+        raise ValueError(f"No layer {name!r} with an output (B, h, w, c). Layers with one: {known}")
+    return keras.Model(again.inputs, [maps[name], again.outputs[0]])
 
 
-def _is_map(layer):
-    output = layer.output
-    return hasattr(output, "shape") and len(output.shape) == 4
+def _logits(model):
+    """The output named logits, beside an auxiliary head's, or the first."""
+    return model.output["logits"] if isinstance(model.output, dict) else model.outputs[0]
 
 
-def _features_and_gradients(model, layer, images, class_index):
+def _features_and_gradients(tapped, images, class_index):
     """The layer's output and the gradient of the class's logit by it, in float32."""
     import tensorflow as tf  # Keras has no call for gradients.
 
-    tapped = keras.Model(model.inputs, [layer.output, model.outputs[0]])
-    images = ops.convert_to_tensor(images, dtype=model.inputs[0].dtype)
+    images = ops.convert_to_tensor(images, dtype=tapped.inputs[0].dtype)
     with tf.GradientTape() as tape:
         tape.watch(images)
         features, logits = tapped(images, training=False)
@@ -82,9 +87,7 @@ def _classes(class_index, logits):
     classes = np.broadcast_to(np.asarray(class_index), (count,)) if np.ndim(class_index) == 0 else class_index
     classes = np.asarray(classes)
     if classes.shape != (count,) or classes.min() < 0 or classes.max() >= known:
-        raise ValueError(
-            f"Classes are 0 to {known - 1}, one or {count} of them. Received: class_index={class_index}"
-        )
+        raise ValueError(f"Classes are 0 to {known - 1}, one or {count} of them. Received: class_index={class_index}")
     return classes
 
 
@@ -109,12 +112,12 @@ def gradcam_figure(models, images, path, labels=None, pictures=None, class_index
     """Draws heat maps over images: images down, networks across, upsampled to 224 (PIBConv paper, Fig. 5).
 
     Args:
-        models: {name: keras.Model}, which all take `images`.
-        images: (B, H, W, C), as the models take them.
+        models: {name: keras.Model}.
+        images: (B, H, W, C), as all models take them; or {name: such images} where they differ.
         path: where to write the picture.
         labels: one name an image.
-        pictures: the images as they should be seen, (B, H, W, 1 or 3); by default `images`. Each is stretched
-            to the full range.
+        pictures: the images as they should be seen, (B, H, W, 1 or 3); by default those of the first model. Each is
+            stretched to the full range.
         class_index, layer: as in `grad_cam`.
 
     Returns:
@@ -123,12 +126,14 @@ def gradcam_figure(models, images, path, labels=None, pictures=None, class_index
     Raises:
         ValueError: as `grad_cam`, or labels or pictures are not as many as the images.
     """
-    maps = {name: upsample(grad_cam(model, images, layer, class_index)) for name, model in models.items()}
-    shown = upsample(images if pictures is None else pictures)
+    images = images if isinstance(images, dict) else dict.fromkeys(models, images)
+    maps = {name: upsample(grad_cam(model, images[name], layer, class_index)) for name, model in models.items()}
+    first = next(iter(images.values()))
+    shown = upsample(first if pictures is None else pictures)
     for name, values in (("labels", labels), ("pictures", pictures)):
-        if values is not None and len(values) != len(images):
-            raise ValueError(f"{len(images)} images need as many {name}. Received: {len(values)}")
-    rows, columns = len(images), 1 + len(models)
+        if values is not None and len(values) != len(first):
+            raise ValueError(f"{len(first)} images need as many {name}. Received: {len(values)}")
+    rows, columns = len(first), 1 + len(models)
     figure, axes = style.new_figure(0.3 + 1.7 * columns, 0.35 + 1.7 * rows, rows, columns, squeeze=False)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])

@@ -4,7 +4,7 @@ import pytest
 
 import keras_pibnas as kp
 from keras_pibnas.analysis import grad_cam, gradcam_figure, upsample
-from keras_pibnas.analysis.gradcam import find_layer
+from keras_pibnas.analysis.gradcam import tapped
 
 # One image of 2x2 pixels, one channel.
 IMAGE = np.array([[1.0, 2.0], [3.0, 4.0]], "float32")[None, :, :, None]
@@ -59,13 +59,28 @@ def test_it_changes_nothing(model):
 def test_networks_of_ours_show_their_last_cell(auxiliary):
     side = 32 if auxiliary else 8
     network = kp.build_network("PIBCONV", (side, side, 3), 4, channels=4, layers=3, auxiliary=auxiliary)
-    layer = find_layer(network)
-    assert layer.name == "cell_2" and layer.output.shape[1:] == (side // 4, side // 4, 64)
+    assert tapped(network).outputs[0].shape[1:] == (side // 4, side // 4, 64)
     images = np.random.default_rng(0).normal(size=(2, side, side, 3)).astype("float32")
     heat = grad_cam(network, images)
+    np.testing.assert_array_equal(heat, grad_cam(network, images, layer=network.get_layer("cell_2")))
+    np.testing.assert_array_equal(heat, grad_cam(kp.network.inference_model(network), images))
     assert heat.shape == (2, side // 4, side // 4) and heat.min() >= 0 and heat.max() <= 1
     early = grad_cam(network, images, layer="cell_0")
     assert early.shape == (2, side, side) and early.max() == 1
+
+
+@pytest.mark.parametrize("auxiliary", [False, True])
+def test_at_the_last_cell_it_is_the_class_activation_map(auxiliary):
+    # After it come the mean over pixels and a linear layer with the kernel K: the gradient of logit k by channel c of
+    # each of n pixels is K[c, k] / n, and the map ReLU(sum_c K[c, k] A_c) but for its scale (Selvaraju, section 3).
+    side = 32 if auxiliary else 8
+    network = kp.build_network("DARTS_V2", (side, side, 1), 3, channels=2, layers=4, auxiliary=auxiliary)
+    images = np.random.default_rng(1).normal(size=(2, side, side, 1)).astype("float32")
+    cell = keras.Model(network.inputs, network.get_layer("cell_3").output)
+    kernel = network.get_layer("logits").get_weights()[0]
+    by_hand = np.maximum(cell.predict(images, verbose=0) @ kernel[:, 2], 0)
+    by_hand /= np.maximum(by_hand.max((1, 2), keepdims=True), 1e-12)
+    np.testing.assert_allclose(grad_cam(network, images, class_index=2), by_hand, atol=1e-5)
 
 
 def test_mixed_precision():
@@ -105,6 +120,18 @@ def test_the_figure_shows_the_pictures_it_is_given(model, tmp_path, drawn):
     gradcam_figure({"one": model}, IMAGE, tmp_path / "g.png", pictures=seen)
     corner = drawn[0].axes[0].images[0].get_array()[0, 0]
     np.testing.assert_allclose(corner, [1, 0, 0])
+
+
+def test_models_of_different_sides_get_their_own_images(model, tmp_path, drawn):
+    inputs = keras.Input((4, 4, 1))
+    outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 1)(inputs)))
+    other, large = keras.Model(inputs, outputs), upsample(IMAGE, 4)
+    gradcam_figure(
+        {"small": model, "large": other}, {"small": IMAGE, "large": large}, tmp_path / "g.png", class_index=0
+    )
+    heats = [ax.images[1].get_array() for ax in drawn[0].axes[1:]]
+    np.testing.assert_allclose(heats[0], upsample(grad_cam(model, IMAGE, class_index=0))[0])
+    np.testing.assert_allclose(heats[1], upsample(grad_cam(other, large, class_index=0))[0])
 
 
 @pytest.mark.parametrize(
