@@ -3,6 +3,7 @@
 Matplotlib is imported when something is drawn, not before.
 """
 
+from . import closed_form
 from .alphas import crossings, favoured, genotype_weights, op_weights, read_alphas
 from .cell_model import cell_model, plot_cell_graphviz
 from .cells import plot_cell, plot_genotype
@@ -32,6 +33,7 @@ __all__ = [
     "alpha_heatmap",
     "block_weights",
     "cell_model",
+    "closed_form",
     "compare_blocks",
     "complexity",
     "convnext_weights",

@@ -6,7 +6,7 @@ from math import prod
 import keras
 
 from keras_pibnas import layers
-from keras_pibnas.analysis import keras_layers
+from keras_pibnas.analysis import block_layers, keras_layers
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _auxiliary(layer, given, shape):
     return macs, 2 * height * width * channels + norms + layer.classes
 
 
-HANDLERS = keras_layers.HANDLERS | {
+HANDLERS = keras_layers.HANDLERS | block_layers.HANDLERS | {
     layers.SepConv: _sep_conv,
     layers.SepConvGELU: _sep_conv,
     layers.SepConvLayerNorm: _sep_conv,

@@ -13,6 +13,9 @@ _FAMILIES = {
     "none": "#b8bec6", "skip_con": "#6b7280", "max_pool": "#8e44ad", "avg_pool": "#d6589f",
     "dil_invo": "#b58a00", "invo": "#c0392b", "pib_conv": "#dd6b20", "dil_conv": "#1b9e8f",
     "sep_conv": "#2b6cb0", "conv_7x1": "#8d6e3f", "convnext": "#3f8f3a",
+    "linear": "#2b6cb0", "conv_1x1": "#1b9e8f", "pointwise": "#1b9e8f", "grouped_conv": "#8e44ad",
+    "depthwise": "#3f8f3a", "conv_3x3": "#2bb0d6", "resnet": "#c0392b", "resnext": "#dd6b20", "mobilenet": "#b58a00",
+    "inverted": "#8d6e3f", "shuffle": "#d6589f",
 }  # fmt: skip
 _SHADES = {"3": ("#ffffff", 0.30), "7": ("#000000", 0.42)}
 
