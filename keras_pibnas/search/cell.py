@@ -18,6 +18,7 @@ class RelaxedCell(keras.layers.Layer):
 
     def __init__(self, space, plan, nodes, **kwargs):
         super().__init__(**kwargs)
+        self._convert_input_args = False  # mix stays float32, whatever floats the images have
         self.space, self.plan, self.nodes = space, plan, nodes
         dtype = self.dtype_policy
         channels = plan.channels

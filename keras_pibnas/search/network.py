@@ -20,6 +20,7 @@ class RelaxedNetwork(keras.Model):
 
     def __init__(self, space, input_shape, num_classes, channels, layers, nodes, stem, **kwargs):
         super().__init__(**kwargs)
+        self._convert_input_args = False  # Keras would round the alphas to the policy's narrow floats
         dtype = self.dtype_policy
         self.stem = STEMS[stem](3 * channels, dtype=dtype, name="stem")
         plans = skeleton.plan(layers, channels, nodes, nodes)
@@ -48,7 +49,7 @@ class RelaxedNetwork(keras.Model):
 
     def call(self, images, alphas, training=False):
         mix = [ops.softmax(ops.convert_to_tensor(alpha), axis=-1) for alpha in alphas]
-        first = second = self.stem(images, training=training)
+        first = second = self.stem(ops.cast(images, self.compute_dtype), training=training)
         for cell in self.cells:
             output = self.traced_cells(cell, (first, second), mix[cell.plan.reduction], training)
             first, second = second, output
