@@ -13,6 +13,8 @@ from .equations import block_weights, compare_blocks, convnext_weights, pibconv_
 from .gradcam import grad_cam, gradcam_figure, upsample
 from .history import error_curve, read_history, training_curves
 from .memory import activation_timeline, peak_activation_memory
+from .profile import LayerProfile, Profile, profile
+from .roofline import machine_roofs, roofline_plot
 from .space_size import (
     darts_cell_size,
     darts_space_size,
@@ -27,6 +29,8 @@ from .variants import with_kernel_size
 
 __all__ = [
     "Complexity",
+    "LayerProfile",
+    "Profile",
     "accuracy_plot",
     "activation_timeline",
     "alpha_curves",
@@ -45,19 +49,22 @@ __all__ = [
     "genotype_weights",
     "grad_cam",
     "gradcam_figure",
+    "machine_roofs",
     "nasnet_space_size",
     "network_space_size",
     "op_color",
     "op_weights",
     "pareto_front",
-    "pibconv_weights",
     "peak_activation_memory",
+    "pibconv_weights",
     "plot_cell",
     "plot_cell_graphviz",
     "plot_genotype",
+    "profile",
     "read_alphas",
     "read_history",
     "roadmap_plot",
+    "roofline_plot",
     "space_size",
     "topology_paths",
     "training_curves",
