@@ -247,7 +247,8 @@ def _batch_norm_back(epsilon, mean, variance, reserved):
         dx, dscale, doffset = _norm_gradient(g, x, scale)
 
         def second(u, p, q):
-            here_g, here_x, here_scale = _here(g), _here(x), _here(scale)
+            narrow, here_scale = u.dtype, _here(scale)
+            u, here_g, here_x = (tf.cast(value, tf.float32) for value in (u, _here(g), _here(x)))  # sums cancel
             count = tf.cast(tf.size(u) // u.shape[-1], tf.float32)
             inverse = tf.math.rsqrt(_here(variance) + epsilon)
             dg, un, u_mean = _norm_gradient(u, here_x, here_scale)
@@ -260,9 +261,9 @@ def _batch_norm_back(epsilon, mean, variance, reserved):
             constant = -to_u * u_mean - to_g * g_mean - to_x * _here(mean)
             by_x = tf.add_n([_scaled(u, to_u), _scaled(here_g, to_g), _scaled(here_x, to_x)])
             by_g = tf.add_n([dg, _scaled(here_x, p * inverse)])
-            by_g = bias_add(by_g, tf.cast(q - p * inverse * _here(mean), u.dtype))
+            by_g = bias_add(by_g, q - p * inverse * _here(mean))
             by_scale = count * inverse * (ug - un * gn)
-            return by_g, bias_add(by_x, tf.cast(constant, u.dtype)), by_scale
+            return tf.cast(by_g, narrow), tf.cast(bias_add(by_x, constant), narrow), by_scale
 
         return (dx, dscale, doffset), second
 
