@@ -7,7 +7,7 @@ from .drop_path import DropPathSchedule, set_drop_path
 from .files import atomic_write, read_lines, read_table, save_model, write_arrays, write_json, written_aside
 from .progress import Progress, TimeLeft, duration, mark, seconds_left
 from .record import HistoryRecorder, SearchRecorder, record_alphas, record_genotype, record_history
-from .snapshots import DamagedCheckpoint, newest_snapshot, no_space, read_snapshot, snapshots, write_snapshot
+from .snapshot import DamagedCheckpoint, newest_snapshot, no_space, read_snapshot, snapshots, write_snapshot
 from .state import CheckpointError, read_state, set_state
 from .trouble import FiniteLoss, Interrupted, NotFinite, halving
 

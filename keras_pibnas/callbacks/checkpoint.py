@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from .snapshots import keep_newest, newest_snapshot, no_space, snapshot_path, write_snapshot
+from .snapshot import keep_newest, newest_snapshot, no_space, snapshot_path, write_snapshot
 from .state import CheckpointError, build_optimizers, not_finite, read_state, set_state
 from .trouble import Interrupted, NotFinite, Signals, check_loss, scale_rate, trouble
 

@@ -87,7 +87,8 @@ def test_the_supernet_loads_and_gives_the_same_genotype(run):
 
 
 def test_tensorboard_logs_of_training_and_validation(run):
-    assert {path.parent.name for path in (run[0] / "tensorboard").rglob("events*")} == {"train", "validation"}
+    names = {path.parent.name for path in (run[0] / "tensorboard").rglob("events*")}
+    assert names == {"train", "validation", "details"}
 
 
 @pytest.mark.parametrize(

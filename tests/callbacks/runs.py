@@ -8,7 +8,7 @@ import numpy as np
 import keras_pibnas as kp
 
 EPOCHS = {"search": 3, "training": 6}
-BATCH, SIDE, IMAGES = 8, 8, 80
+BATCH, SIDE, IMAGES, CHANNELS, SEED = 8, 8, 80, 2, 3
 
 
 def splits():
@@ -28,18 +28,20 @@ def search(order=1):
     rate = keras.optimizers.schedules.CosineDecay(0.1, EPOCHS["search"] * 5)
     supernet.compile(kp.optimizers.SGD(rate), kp.optimizers.Adam(0.01))
     halves = splits().halves()
-    train, valid = (halves.batches(half, BATCH, augment=True, cutout=2, seed=3) for half in ("train", "valid"))
+    train, valid = (halves.batches(half, BATCH, augment=True, cutout=2, seed=SEED) for half in ("train", "valid"))
     return supernet, kp.data.bilevel(train, valid), halves.batches("valid", BATCH, shuffle=False)
 
 
 def training():
     """(network with drop path and batch normalization, batches, validation data)"""
-    layers = [keras.Input((SIDE, SIDE, 1)), keras.layers.Conv2D(2, 3), kp.layers.BatchNorm(), kp.layers.DropPath(0.5)]
-    network = keras.Sequential([*layers, keras.layers.Flatten(), keras.layers.Dense(2)])
+    block = [keras.layers.Conv2D(CHANNELS, 3), kp.layers.BatchNorm(), kp.layers.DropPath(0.5)]
+    network = keras.Sequential(
+        [keras.Input((SIDE, SIDE, 1)), *block, keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
     rate = keras.optimizers.schedules.CosineDecay(0.1, EPOCHS["training"] * 10)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     network.compile(kp.optimizers.SGD(rate), loss, metrics=["accuracy"])
-    train, test = splits().batches("train", BATCH, augment=True, cutout=2, seed=3), splits().batches("test", BATCH)
+    train, test = splits().batches("train", BATCH, augment=True, cutout=2, seed=SEED), splits().batches("test", BATCH)
     return network, train, test
 
 

@@ -1,0 +1,118 @@
+"""Early ends of a search: too many skip connections, or alphas whose ranking does not change any more.
+
+Both criteria are those of DARTS+ (Liang et al., 2019, arXiv:1909.06035), section 3.
+"""
+
+import keras
+import numpy as np
+
+from keras_pibnas.spaces import canonical
+
+
+class SkipLimit(keras.callbacks.Callback):
+    """Stops a search whose current normal cell has too many skip connections.
+
+    Args:
+        limit: the number that is too many; DARTS+ has two.
+        restore: whether the alphas go back, when the search ends, to those of the best epoch below the limit. The
+            weights stay. Record what a search found after this callback: put it before a `SearchRecorder`.
+        monitor: what the best epoch has most of, from the logs of `fit`; without it there, the latest is best.
+        at_least: epochs before which nothing is counted; the alphas begin at random.
+        write: takes a line of text.
+    """
+
+    def __init__(self, limit=2, restore=False, monitor="val_accuracy", at_least=0, write=print):
+        super().__init__()
+        if limit < 1 or at_least < 0:
+            raise ValueError(
+                f"limit should be at least 1, at_least at least 0. Received: limit={limit}, at_least={at_least}"
+            )
+        self.limit, self.restore, self.monitor = limit, restore, monitor
+        self.at_least, self.write = at_least, write
+        self.reached, self.best = None, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        count = skip_connections(self.model.genotype())
+        if epoch + 1 > self.at_least and count >= self.limit:
+            self.reached, self.model.stop_training = epoch, True
+            self.write(f"Epoch {epoch + 1}: {count} skip connections in the normal cell, limit {self.limit}: stopping")
+        elif self.restore and count < self.limit:
+            self._keep(epoch, (logs or {}).get(self.monitor))
+
+    def on_train_end(self, logs=None):
+        if self.reached is None or not self.restore:
+            return
+        if self.best is None:
+            self.write("No epoch was below the limit of skip connections: the last alphas stay")
+            return
+        for alpha, value in zip(self.model.alphas, self.best["alphas"], strict=True):
+            alpha.assign(np.array(value, alpha.dtype))
+        self.write(f"The alphas are those of epoch {self.best['epoch'] + 1} again")
+
+    def _keep(self, epoch, score):
+        score = None if score is None else float(score)
+        if self.best is None or score is None or self.best["score"] is None or score > self.best["score"]:
+            alphas = [keras.ops.convert_to_numpy(alpha).tolist() for alpha in self.model.alphas]
+            self.best = {"epoch": epoch, "score": score, "alphas": alphas}
+
+    def get_state(self):
+        """For `Checkpoint(states=...)`."""
+        return {"reached": self.reached, "best": self.best}
+
+    def set_state(self, state):
+        self.reached, self.best = state["reached"], state["best"]
+
+
+class StableRanking(keras.callbacks.Callback):
+    """Stops a search when the ranking of the learnable ops on every edge has been the same for N epochs.
+
+    Args:
+        epochs: N; DARTS+ has ten.
+        at_least: epochs before which the search does not stop.
+        write: takes a line of text.
+    """
+
+    def __init__(self, epochs=10, at_least=0, write=print):
+        super().__init__()
+        if epochs < 1 or at_least < 0:
+            raise ValueError(
+                f"epochs should be at least 1, at_least at least 0. Received: epochs={epochs}, at_least={at_least}"
+            )
+        self.epochs, self.at_least, self.write = epochs, at_least, write
+        self.ranking, self.stable = None, 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        ranking = alpha_ranking(self.model.alphas, self.model.space.primitives)
+        self.stable = self.stable + 1 if ranking == self.ranking else 0
+        self.ranking = ranking
+        if self.stable >= self.epochs and epoch + 1 > self.at_least:
+            self.model.stop_training = True
+            self.write(f"Epoch {epoch + 1}: the ranking of the alphas is stable for {self.stable} epochs: stopping")
+
+    def get_state(self):
+        """For `Checkpoint(states=...)`."""
+        return {"ranking": self.ranking, "stable": self.stable}
+
+    def set_state(self, state):
+        self.ranking, self.stable = state["ranking"], state["stable"]
+
+
+def skip_connections(genotype, cell="normal"):
+    """Number of skip connections in a cell, "normal" or "reduce", of a Genotype."""
+    return sum(canonical(op) == "skip_connect" for op, _ in getattr(genotype, cell))
+
+
+def alpha_ranking(alphas, primitives):
+    """For every cell and edge, the columns of the learnable ops, the largest alpha first: nested lists.
+
+    Args: alphas: arrays (edges, ops); primitives: op names of the columns.
+    """
+    columns = [i for i, op in enumerate(primitives) if learnable(op)] or list(range(len(primitives)))
+    ranks = [np.argsort(-keras.ops.convert_to_numpy(alpha)[:, columns], axis=1, kind="stable") for alpha in alphas]
+    return [np.array(columns)[rank].tolist() for rank in ranks]
+
+
+def learnable(op):
+    """Whether an op has weights of its own at stride 1: all but none, skip_connect and pools."""
+    name = canonical(op)
+    return name not in ("none", "skip_connect") and "_pool_" not in name
