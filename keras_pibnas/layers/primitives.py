@@ -163,7 +163,9 @@ def _at_least_float32(x):
 
 def gelu(x):
     """The exact GELU, x * Phi(x), with erf."""
-    return ops.gelu(x, approximate=False) if _PORTABLE else 0.5 * twice_gelu(x * INNER) / INNER
+    if _PORTABLE:  # as converters know it
+        return 0.5 * x * (1.0 + ops.erf(x * INNER))
+    return 0.5 * twice_gelu(x * INNER) / INNER
 
 
 INNER = 0.5**0.5
@@ -171,6 +173,6 @@ INNER = 0.5**0.5
 
 def twice_gelu(u):
     """2 * INNER * gelu(u / INNER): three passes over the image, where both factors can go into neighbouring kernels."""
-    if _PORTABLE:  # as converters know it
-        return 2 * INNER * ops.gelu(u / INNER, approximate=False)
+    if _PORTABLE:
+        return 2 * INNER * gelu(u / INNER)
     return u + u * ops.erf(u)
