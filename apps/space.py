@@ -1,9 +1,12 @@
 """Print how many architectures a search space holds."""
 
+from decimal import Decimal
+
 import keras_pibnas as kp
 from apps import common, tables
 
 EVERY = "all"
+DIGITS = 4000
 # Flags of the three kinds of space: name -> (default, help).
 OPERATIONS = (None, "operations to choose from, none not counted; None: the space's own, 5 for nasnet")
 CELLS = {"nodes": (4, "nodes of a cell"), "operations": OPERATIONS}
@@ -20,8 +23,12 @@ NETWORK = {
     "units": (5, "units, which choose their depth apart"),
     "topologies": (1, "ways to connect them"),
 }
-KINDS = {"cells": CELLS, "nasnet": NASNET, "network": NETWORK}
-FLAGS = CELLS | NASNET | NETWORK
+PATHS = {
+    "layers": (12, "layers, the first at the finest resolution"),
+    "levels": (4, "resolutions, each half of the one before"),
+}
+KINDS = {"cells": CELLS, "nasnet": NASNET, "network": NETWORK, "paths": PATHS}
+FLAGS = CELLS | NASNET | NETWORK | PATHS
 
 
 def build_parser():
@@ -30,7 +37,7 @@ def build_parser():
         "--space",
         default=EVERY,
         help="one of kp.spaces.names() (cells), nasnet (the lecture notes' formula), network (depth, width, "
-        f"kernel size, resolution, topology), or {EVERY}",
+        f"kernel size, resolution, topology; together and each alone), paths (through the resolutions), or {EVERY}",
     )
     for name, (default, text) in FLAGS.items():
         kinds = ", ".join(kind for kind, flags in KINDS.items() if name in flags)
@@ -45,7 +52,7 @@ def main(argv=None):
     parser = build_parser()
     args = common.parse(parser, argv)
     with common.user_errors(parser):
-        names = (*kp.spaces.names(), "nasnet", "network") if args.space == EVERY else (args.space,)
+        names = (*kp.spaces.names(), "nasnet", "network", "paths") if args.space == EVERY else (args.space,)
         rows = [row for name in names for row in sizes(name, args)]
         refuse_unused(names, args, parser)
     print(tables.table(rows, args.format))
@@ -54,10 +61,22 @@ def main(argv=None):
 def sizes(name, args):
     """Rows of the table about one space."""
     choices = {flag: getattr(args, flag) for flag in flags_of(name) if getattr(args, flag) is not None}
+    counted = kp.analysis.space_size(name, **choices)
+    if name == "network":
+        alone = kp.analysis.network_dimensions(**choices)
+        counted |= {f"networks, {dimension} alone": number for dimension, number in alone.items()}
     return [
-        {"space": name, "counted": what, "about": f"{number:.1e}", "architectures": number}
-        for what, number in kp.analysis.space_size(name, **choices).items()
+        {"space": name, "counted": what, "about": about(number), "architectures": number}
+        for what, number in counted.items()
     ]
+
+
+def about(number):
+    """Two digits and an exponent, also of numbers that no float holds."""
+    digits = Decimal(number).adjusted() + 1
+    if digits > DIGITS:
+        raise ValueError(f"Numbers of up to {DIGITS} digits are printed. Received: choices that give one of {digits}")
+    return f"{Decimal(number):.1e}"
 
 
 def flags_of(name):

@@ -19,16 +19,20 @@ from .space_size import (
     darts_cell_size,
     darts_space_size,
     nasnet_space_size,
+    network_dimensions,
     network_space_size,
     space_size,
     topology_paths,
 )
 from .style import op_color
+from .tiny import Fit, Limits, fit_network
 from .tradeoffs import accuracy_plot, pareto_front, roadmap_plot
 from .variants import with_kernel_size
 
 __all__ = [
     "Complexity",
+    "Fit",
+    "Limits",
     "LayerProfile",
     "Profile",
     "accuracy_plot",
@@ -48,9 +52,11 @@ __all__ = [
     "favoured",
     "genotype_weights",
     "grad_cam",
+    "fit_network",
     "gradcam_figure",
     "machine_roofs",
     "nasnet_space_size",
+    "network_dimensions",
     "network_space_size",
     "op_color",
     "op_weights",

@@ -4,19 +4,20 @@ import math
 
 from keras_pibnas import spaces
 
-# What the lecture notes' two other kinds of search space are called here.
-NASNET, NETWORK = "nasnet", "network"
+# What the lecture notes' other kinds of search space are called here: cells of NASNet, whole networks, and ways through
+# the resolutions.
+NASNET, NETWORK, PATHS = "nasnet", "network", "paths"
 
 
 def space_size(space="darts", nodes=4, **choices):
     """Sizes of a search space, by what is counted.
 
     Args:
-        space: a search space or its name (cells as DARTS has them), "nasnet" (cell level) or "network"
-            (network level).
-        nodes: nodes of a cell, at least 1; of no meaning for the latter two.
+        space: a search space or its name (cells as DARTS has them), "nasnet" (cell level), "network" (network
+            level) or "paths" (topologies).
+        nodes: nodes of a cell, at least 1; of no meaning for the latter three.
         **choices: `operations` of a space of cells, if another number than its own (none not counted); the
-            arguments of `nasnet_space_size` and of `network_space_size`.
+            arguments of `nasnet_space_size`, of `network_space_size` and of `topology_paths`.
 
     Returns:
         dict, description -> number of architectures.
@@ -29,8 +30,10 @@ def space_size(space="darts", nodes=4, **choices):
         return {"cells": nasnet_space_size(**choices)}
     if space == NETWORK:
         return {"networks": network_space_size(**choices)}
+    if space == PATHS:
+        return {"paths through the resolutions": topology_paths(**choices)}
     if space not in spaces.names() and isinstance(space, str):
-        raise ValueError(f"Unknown space {space!r}. Known: {', '.join((*spaces.names(), NASNET, NETWORK))}")
+        raise ValueError(f"Unknown space {space!r}. Known: {', '.join((*spaces.names(), NASNET, NETWORK, PATHS))}")
     own = len([op for op in spaces.get(space).primitives if op != "none"])
     return darts_space_size(nodes, **{"operations": own, **choices})
 
@@ -112,6 +115,27 @@ def network_space_size(
         raise ValueError(f"`depths` are whole numbers from 0. Received: depths={depths}")
     layer = len(widths) * len(kernels)
     return len(resolutions) * topologies * sum(layer**depth for depth in depths) ** units
+
+
+def network_dimensions(
+    depths=(2, 3, 4), widths=(3, 4, 6), kernels=(3, 5, 7), resolutions=(224,), units=5, topologies=1
+):
+    """Networks along each dimension of `network_space_size` alone, the depth at its largest where it is fixed.
+
+    Args, Raises: as `network_space_size`.
+
+    Returns:
+        dict: depth, width, kernel size, resolution, topology -> number of networks.
+    """
+    network_space_size(depths, widths, kernels, resolutions, units, topologies)  # refuses what is no choice
+    layers = units * max(depths)
+    return {
+        "depth": len(depths) ** units,
+        "width": len(widths) ** layers,
+        "kernel size": len(kernels) ** layers,
+        "resolution": len(resolutions),
+        "topology": topologies,
+    }
 
 
 def topology_paths(layers=12, levels=4):

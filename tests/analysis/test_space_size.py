@@ -8,6 +8,7 @@ from keras_pibnas.analysis import (
     darts_cell_size,
     darts_space_size,
     nasnet_space_size,
+    network_dimensions,
     network_space_size,
     space_size,
     topology_paths,
@@ -60,6 +61,16 @@ def test_network_level_of_once_for_all():
     assert f"{network_space_size():.0e}" == "2e+19"
 
 
+def test_dimensions_one_by_one():
+    """With one choice along every other dimension, the size of the space is that of the dimension."""
+    choices = {"depths": (2, 4), "widths": (3, 4, 6), "kernels": (3, 5), "resolutions": (96, 128, 160), "topologies": 2}
+    alone = network_dimensions(**choices, units=2)
+    fixed = {"depths": (4,), "widths": (1,), "kernels": (1,), "resolutions": (1,), "topologies": 1}
+    for dimension, name in zip(alone, choices, strict=False):
+        assert alone[dimension] == network_space_size(**fixed | {name: choices[name]}, units=2)
+    assert list(alone.values()) == [2**2, 3**8, 2**8, 3, 2]
+
+
 @pytest.mark.parametrize("layers, levels", [(1, 4), (4, 2), (5, 3), (6, 6)])
 def test_paths_are_as_many_as_can_be_walked(layers, levels):
     steps = itertools.product((-1, 0, 1), repeat=layers - 1)
@@ -78,6 +89,7 @@ def test_space_size_by_name():
     assert space_size("pibconv", 2, operations=4) == darts_space_size(2, 4)
     assert space_size(kp.spaces.get("darts")) == darts_space_size(4, 7)
     assert space_size("nasnet", blocks=1) == {"cells": 200}
+    assert space_size("paths", layers=12) == {"paths through the resolutions": 28657}
     assert space_size("network", units=1, kernels=(3,)) == {"networks": 3**2 + 3**3 + 3**4}
 
 
