@@ -4,7 +4,7 @@ from .board import Board, mix_entropy
 from .checkpoint import Checkpoint
 from .collapse import SkipLimit, StableRanking, alpha_ranking, skip_connections
 from .drop_path import DropPathSchedule, set_drop_path
-from .files import atomic_write, read_lines, read_table, save_model, write_arrays, write_json, written_aside
+from .files import atomic_write, is_chief, read_lines, read_table, save_model, write_arrays, write_json, written_aside
 from .progress import Progress, TimeLeft, duration, mark, seconds_left
 from .record import HistoryRecorder, SearchRecorder, record_alphas, record_genotype, record_history
 from .snapshot import DamagedCheckpoint, newest_snapshot, no_space, read_snapshot, snapshots, write_snapshot
@@ -30,6 +30,7 @@ __all__ = [
     "atomic_write",
     "duration",
     "halving",
+    "is_chief",
     "mark",
     "mix_entropy",
     "newest_snapshot",

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from .collapse import skip_connections
+from .files import is_chief
 
 
 class Board(keras.callbacks.Callback):
@@ -34,7 +35,8 @@ class Board(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         import tensorflow as tf
 
-        self.writer = tf.summary.create_file_writer(str(self.log_dir / "details"))
+        details = tf.summary.create_file_writer(str(self.log_dir / "details")) if is_chief() else None
+        self.writer = details or tf.summary.create_noop_writer()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.steps, self.begun, self.before = 0, self.clock(), 0

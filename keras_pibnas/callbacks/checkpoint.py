@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 
+from .files import is_chief
 from .snapshot import keep_newest, newest_snapshot, no_space, snapshot_path, write_snapshot
 from .state import CheckpointError, build_optimizers, not_finite, read_state, set_state
 from .trouble import Interrupted, NotFinite, Signals, check_loss, scale_rate, trouble
@@ -132,10 +133,11 @@ class Checkpoint(keras.callbacks.Callback):
             raise NotFinite(trouble(self.model, "A weight", bad[0], self.epoch, self.step, self.last))
         path = snapshot_path(self.directory, self.epoch, self.step)
         try:
-            write_snapshot(path, arrays, self._meta(stopped))
+            if is_chief():
+                write_snapshot(path, arrays, self._meta(stopped))
+                keep_newest(self.directory, self.keep)
         except OSError as error:
             raise self._explained(error) from None
-        keep_newest(self.directory, self.keep)
         self.last, self.steps_since, self._saved_at = path, 0, self.clock()
 
     def _meta(self, stopped):

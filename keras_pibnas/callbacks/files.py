@@ -42,6 +42,16 @@ def written_aside(path):
         aside.unlink(missing_ok=True)
 
 
+def is_chief():
+    """Whether this process writes a run's files: of several workers (TF_CONFIG), the chief or else the first does."""
+    config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    cluster, task = config.get("cluster") or {}, config.get("task") or {}
+    if not cluster:
+        return True
+    chief = "chief" if "chief" in cluster else "worker"
+    return task.get("type") == chief and int(task.get("index", 0)) == 0
+
+
 def sweep(directory):
     """Removes what a killed process was still writing aside in a directory."""
     for aside in Path(directory).glob(f".*{_ASIDE}*"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from .files import write_json
+from .files import is_chief, write_json
 
 
 class TimeLeft(keras.callbacks.Callback):
@@ -96,6 +96,8 @@ class Progress(keras.callbacks.Callback):
     def write(self, logs, state="running"):
         """Writes the file."""
         self.told = self.clock()
+        if not is_chief():
+            return
         value = {"epoch": self.epoch, "epochs": self.params["epochs"], "step": self.step}
         value |= {"steps": self.params["steps"], "logs": {name: float(v) for name, v in (logs or {}).items()}}
         left = self.seconds_left() if state == "running" else 0
@@ -113,7 +115,7 @@ class Progress(keras.callbacks.Callback):
 def mark(directory, state):
     """Puts another state into a run's `progress.json`, if there is one."""
     path = Path(directory) / "progress.json"
-    if path.exists():
+    if path.exists() and is_chief():
         write_json(path, json.loads(path.read_text()) | {"state": state})
 
 

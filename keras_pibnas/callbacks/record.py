@@ -25,7 +25,8 @@ class HistoryRecorder(keras.callbacks.Callback):
         self.directory = Path(directory)
 
     def on_epoch_end(self, epoch, logs=None):
-        record_history(self.directory, epoch + 1, {**_learning_rate(self.model), **(logs or {})})
+        if files.is_chief():
+            record_history(self.directory, epoch + 1, {**_learning_rate(self.model), **(logs or {})})
 
 
 class SearchRecorder(HistoryRecorder):
@@ -39,16 +40,19 @@ class SearchRecorder(HistoryRecorder):
     def on_epoch_begin(self, epoch, logs=None):
         # A run that goes on within its first epoch has its initial alphas on file, and others now.
         goes_on = self.model.optimizer.iterations > 0 and (self.directory / "alphas.npz").exists()
-        if epoch == 0 and not goes_on:
+        if epoch == 0 and not goes_on and files.is_chief():
             record_alphas(self.directory, 0, self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
+        if not files.is_chief():
+            return
         record_genotype(self.directory, epoch + 1, self.model.genotype(), logs)
         record_alphas(self.directory, epoch + 1, self.model)
 
     def on_train_end(self, logs=None):
-        self.model.genotype().save(self.directory / "genotype.json")  # `SkipLimit` may have gone back to another.
+        if files.is_chief():  # `SkipLimit` may have gone back to another.
+            self.model.genotype().save(self.directory / "genotype.json")
 
 
 def record_history(directory, epoch, logs):

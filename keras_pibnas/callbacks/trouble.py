@@ -117,7 +117,7 @@ class Scaled(keras.optimizers.schedules.LearningRateSchedule):
 def scale_rate(model, factor, already=1.0):
     """Has the weights' optimizer follow its learning rate, or its schedule, times a factor.
 
-    The train step is traced anew at the next `fit`, where there is a schedule.
+    Where there is a schedule, the train step is traced anew.
 
     Args:
         model: compiled.
@@ -130,7 +130,7 @@ def scale_rate(model, factor, already=1.0):
         optimizer.learning_rate = float(rate) * factor / already
     elif factor != getattr(rate, "factor", 1.0):
         optimizer.learning_rate = Scaled(getattr(rate, "schedule", rate), factor)
-        model.train_function = None
+        model.make_train_function(force=True)
 
 
 def halving(fit, checkpoint, times=10, write=print):

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -74,3 +75,19 @@ def test_arrays_come_back(tmp_path):
     files.write_arrays(tmp_path / "a.npz", values=np.arange(3), names=np.array(["none", "skip_connect"]))
     with np.load(tmp_path / "a.npz") as arrays:
         assert arrays["values"].tolist() == [0, 1, 2] and arrays["names"].tolist() == ["none", "skip_connect"]
+
+
+@pytest.mark.parametrize(
+    ("config", "chief"),
+    [
+        (None, True),
+        ({"cluster": {}, "task": {}}, True),
+        ({"cluster": {"worker": ["a", "b"]}, "task": {"type": "worker", "index": 0}}, True),
+        ({"cluster": {"worker": ["a", "b"]}, "task": {"type": "worker", "index": 1}}, False),
+        ({"cluster": {"chief": ["a"], "worker": ["b"]}, "task": {"type": "worker", "index": 0}}, False),
+        ({"cluster": {"chief": ["a"], "worker": ["b"]}, "task": {"type": "chief", "index": 0}}, True),
+    ],
+)
+def test_one_of_several_workers_writes(config, chief, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "" if config is None else json.dumps(config))
+    assert files.is_chief() == chief
