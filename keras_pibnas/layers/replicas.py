@@ -49,21 +49,16 @@ def replica_rows(value):
     return replica_sum(row[:, None] * value)
 
 
-def replica_moments(mean, variance, count, shift=None):
-    """Mean, variance and count of the global batch, from those of count values on this replica (which may be none).
-
-    shift: a constant of this replica's own that has been subtracted from the values, and so stays subtracted from the
-    mean; or None.
-    """
+def replica_moments(mean, variance, count):
+    """Mean, variance and count of the global batch, from those of count values on this replica (which may be none)."""
     if replica_count() == 1:
         return mean, variance, count
-    shift = 0.0 if shift is None else ops.cast(shift, mean.dtype)
-    rows = replica_rows(ops.concatenate((mean + shift, variance, count[None]), 0))
+    rows = replica_rows(ops.concatenate((mean, variance, count[None]), 0))
     means, variances, counts = ops.split(rows, (mean.shape[0], 2 * mean.shape[0]), axis=-1)
     total = ops.sum(counts)
     shares = counts / total
     whole = ops.sum(means * shares, 0)
-    return whole - shift, ops.sum((variances + (means - whole) ** 2) * shares, 0), total
+    return whole, ops.sum((variances + (means - whole) ** 2) * shares, 0), total
 
 
 def image_count(x):

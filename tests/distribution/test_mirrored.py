@@ -1,0 +1,62 @@
+"""Two devices compute what one does: alpha gradients of every order, a search and a training by `fit`, in float64."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).with_name("two_devices.py")
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What two_devices.py computed, in a process with two logical devices."""
+    path = tmp_path_factory.mktemp("mirrored") / "results.npz"
+    done = subprocess.run([sys.executable, SCRIPT, path], capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return np.load(path, allow_pickle=True)["results"].item()
+
+
+@pytest.mark.parametrize("case", ("first/3", "exact/3", "exact/5", "finite_difference/4"))
+def test_alpha_gradients_are_those_of_the_global_batch(results, case):
+    """5 images as 3 + 2, 5 + 0 and 4 + 1."""
+    one, two = results[case]["one"], results[case]["two"]
+    assert np.abs(one).max() > 1e-2
+    for replica in two:
+        np.testing.assert_allclose(replica, one, atol=1e-9)
+
+
+def test_the_second_order_term_is_there(results):
+    first, exact = results["first/3"]["one"], results["exact/3"]["one"]
+    assert np.linalg.norm(exact - first) > 1e-3 * np.linalg.norm(first)
+
+
+def compare(results):
+    one, two = results["one"], results["two"]
+    assert len(one) == len(two)
+    for (name, want), got in zip(one.items(), two.values(), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("what", ("training", "search"))
+def test_fit(results, what):
+    """Weights, statistics, alphas, both optimizers' slots, losses and accuracies; batches of 2 + 2, 2 + 2, 1 + 0."""
+    compare(results[what])
+    names = [name for name in results[what]["one"] if name.startswith("history:")]
+    assert sorted(names) == [f"history:{name}" for name in ("accuracy", "loss", "val_accuracy", "val_loss")]
+
+
+@pytest.mark.parametrize("what", ("training", "search"))
+def test_copies_of_the_devices_stay_equal(results, what):
+    copies = results[what]["copies"]
+    assert len(copies) > 10 and set(copies.values()) == {0.0}
+
+
+def test_float32_kernels(results):
+    got = results["float32"]
+    np.testing.assert_allclose(got["two"], got["one"], atol=2e-3)  # 100 has 1e-5 of rounding, a deviation is 0.3
+    np.testing.assert_allclose(got["state_two"], got["state_one"], rtol=1e-3)

@@ -1,0 +1,98 @@
+"""Computes on two logical CPU devices, and on one, what test_mirrored.py compares. Argument: an .npz to write."""
+
+import sys
+
+import keras
+import numpy as np
+import runs
+import tensorflow as tf
+
+from keras_pibnas.layers.separable import DilConv
+
+ORDERS = {
+    "first": {"order": 1},
+    "exact": {"order": 2},
+    "finite_difference": {"order": 2, "hvp": "finite_difference"},
+}
+
+
+def split(strategy, batch, first):
+    """A batch of which the first replica gets so many images and the second the rest."""
+    parts = [[array[:first] for array in batch], [array[first:] for array in batch]]
+    return tuple(
+        strategy.experimental_distribute_values_from_function(
+            lambda context, i=i: tf.constant(parts[context.replica_id_in_sync_group][i])
+        )
+        for i in range(2)
+    )
+
+
+def alpha_gradients(strategy, order, first):
+    """(on one device, on every replica): both alphas' gradients of a batch of 5."""
+    train, valid = runs.images(5, 0), runs.images(5, 1)
+    one = runs.supernet(**ORDERS[order])
+    with strategy.scope():
+        two = runs.supernet(**ORDERS[order])
+    parts = split(strategy, train, first), split(strategy, valid, first)
+    tf.config.run_functions_eagerly(True)
+    want = one.alpha_gradients(train, valid)
+    got = [strategy.experimental_local_results(g) for g in strategy.run(two.alpha_gradients, parts)]
+    tf.config.run_functions_eagerly(False)
+    return {"one": np.stack(want), "two": np.stack([np.stack(g) for g in zip(*got, strict=True)])}
+
+
+def fits(strategy, make, data):
+    """State and history of the same fit on one device and on two; 3 steps, the last of one image."""
+    one = runs.fitted(make(), data(), runs.batches(5, 4, 2))
+    with strategy.scope():
+        model = make()
+    two = runs.fitted(model, data(), runs.batches(5, 4, 2))
+    return {"one": one, "two": two, "copies": {name: spread(v) for name, v in copies(model).items()}}
+
+
+def copies(model):
+    return {f"{i}:{v.path}": v.value.values for i, v in enumerate(model.weights) if hasattr(v.value, "values")}
+
+
+def spread(values):
+    """How far the devices' copies of a variable are apart."""
+    return np.max(np.abs(np.array(values[0]) - np.array(values[1])))
+
+
+def in_float32(strategy):
+    """An op with its float32 kernels, where replicas have 4 and 2 images of mean 100."""
+    x = (100.0 + runs.images(6, 0)[0][..., :2]).astype("float32")
+    options = {"channels": 2, "affine": True, "dtype": "float32"}
+    keras.utils.set_random_seed(0)
+    one = DilConv(**options)
+    want = one(x, training=True)
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        two = DilConv(**options)
+        two.build(x.shape)
+        two.built = True
+    run = tf.function(lambda x: two(x, training=True), autograph=False)
+    got = strategy.run(run, (split(strategy, (x, x), 4)[0],))
+    states = {f"state_{name}": np.array(op.batch_norm.moving_variance) for name, op in (("one", one), ("two", two))}
+    return {"one": np.array(want), "two": np.concatenate([np.array(y) for y in got.values]), **states}
+
+
+def main(path):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    keras.config.set_floatx("float64")
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    results = {
+        "first/3": alpha_gradients(strategy, "first", 3),
+        "exact/3": alpha_gradients(strategy, "exact", 3),
+        "exact/5": alpha_gradients(strategy, "exact", 5),  # the second replica gets no image
+        "finite_difference/4": alpha_gradients(strategy, "finite_difference", 4),
+        "training": fits(strategy, runs.network, lambda: runs.batches(9, 4, 0)),
+        "search": fits(strategy, lambda: runs.supernet(order=1), lambda: runs.pairs(9, 4)),
+        "float32": in_float32(strategy),
+    }
+    np.savez(path, results=np.array(results, dtype=object))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
