@@ -46,7 +46,7 @@ def main(argv=None):
     with common.user_errors(parser):
         for format in args.format:
             kp.interop.check_format(format)
-        path, model = load(args.model)
+        source, model = load(args.model)
         splits = data(args, model)
         normalization = model.normalization or (splits.mean, splits.std)
         images, labels = (array[: args.images] for array in splits.arrays["test"])
@@ -55,11 +55,14 @@ def main(argv=None):
     model.normalization = normalization
     kp.callbacks.save_model(model, directory / "model.keras")
     rows = [compared(directory / "model.keras", "keras", images, labels, reference, args)]
+    representative = few(splits, args.representative)
     for format in dict.fromkeys(args.format):
         print(f"Writing and running {NAMES[format]} ...", flush=True)
-        written = write(parser, model, directory / NAMES[format], format, few(splits, args.representative))
-        rows.append(compared(written, format, images, labels, reference, args))
-    kp.callbacks.write_json(directory / "export.json", {"model": str(path), "threads": 1, "exports": rows})
+        with common.user_errors(parser):  # what a format cannot express is the user's to know
+            with _quiet():
+                path = kp.interop.export(model, directory / NAMES[format], format, representative=representative)
+            rows.append(compared(path, format, images, labels, reference, args))
+    kp.callbacks.write_json(directory / "export.json", {"model": str(source), "threads": 1, "exports": rows})
     report(directory, rows)
     return directory
 
@@ -95,12 +98,6 @@ def few(splits, count):
     """So many training images, from all over the split."""
     images = splits.arrays["train"][0]
     return images[:: max(1, len(images) // count)][:count]
-
-
-def write(parser, model, path, format, representative):
-    """Exports; a layer that the format cannot express is the user's to know, in one line."""
-    with common.user_errors(parser), _quiet():
-        return kp.interop.export(model, path, format, representative=representative)
 
 
 def compared(path, format, images, labels, reference, args):

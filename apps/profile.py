@@ -1,6 +1,7 @@
 """Measure networks on this machine: parameters, MACs, peak activation memory, latency in all and layer by layer."""
 
-from dataclasses import asdict
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -32,8 +33,8 @@ def main(argv=None):
     profiles = []
     for name, model in models:
         with common.user_errors(parser):  # a layer that cannot be counted
-            model.name = name
-            profiles.append(kp.analysis.profile(model, args.batch_size, args.repeats, progress(name)))
+            found = kp.analysis.profile(model, args.batch_size, args.repeats, progress(name))
+        profiles.append(replace(found, name=name))
     roofs = kp.analysis.machine_roofs()
     write(directory, profiles, roofs)
     report(directory, profiles, roofs, args)
@@ -46,7 +47,7 @@ def resolve(text, args):
     if path.suffix == ".keras":
         if not path.is_file():
             raise ValueError(f"There is no such file. Received: {text}")
-        return path.stem if path.parent == Path() else str(path), keras.saving.load_model(path, compile=False)
+        return str(path), keras.saving.load_model(path, compile=False)
     shape = (args.side, args.side, args.image_channels)
     genotype = common.resolve_genotype(text)
     model = kp.build_network(genotype, shape, args.classes, args.channels, args.layers, args.stem)
@@ -54,10 +55,13 @@ def resolve(text, args):
 
 
 def progress(name):
-    """Says how far a model is, on one line."""
+    """Says how far a model is: on a terminal on one line that moves, elsewhere in ten lines at most."""
 
     def show(done, total):
-        print(f"\r{name}: layer {done} of {total}", end="\n" if done == total else "", flush=True)
+        if sys.stdout.isatty():
+            print(f"\r{name}: layer {done} of {total}", end="\n" if done == total else "", flush=True)
+        elif done == total or done % max(1, -(-total // 10)) == 0:
+            print(f"{name}: layer {done} of {total}", flush=True)
 
     return show
 

@@ -60,8 +60,9 @@ class Profile:
 def profile(model, batch_size=1, repeats=30, progress=None):
     """Measures a model's inference, compiled to a graph, whole and layer by layer.
 
-    A layer is timed alone, on random numbers, less what calling an empty function takes, so the sum of the layers is
-    near the whole but not equal to it. Layers of one configuration and input shape are timed once.
+    A layer is timed alone, on random numbers, less what calling an empty function takes. The sum of the layers is not
+    the whole: there, branches run side by side on several cores. Layers of one configuration and input shape are timed
+    once.
 
     Args:
         model: functional, of layers that `complexity` counts.
@@ -131,16 +132,16 @@ def _times(function, symbolic, batch_size, repeats):
 
     takes_training = getattr(function, "_call_has_training_arg", False)
     call = (lambda *x: function(*x, training=False)) if takes_training else function
-    run = tf.function(lambda *x: call(*x), autograph=False)
     random = np.random.default_rng(0)
 
     def filled(x):
         return tf.constant(random.normal(size=(batch_size, *x.shape[1:])).astype(x.dtype))
 
     given = keras.tree.map_structure(filled, tuple(symbolic))
-    seconds = []
+    run = tf.function(lambda *x: call(*x), autograph=False).get_concrete_function(*given)
+    tensors, seconds = keras.tree.flatten(given), []
     for _ in range(repeats + max(1, repeats // 5)):
         start = time.perf_counter()
-        keras.tree.map_structure(lambda y: y.numpy(), run(*given))  # waits for the result
+        keras.tree.map_structure(lambda y: y.numpy(), run(*tensors))  # waits for the result
         seconds.append(time.perf_counter() - start)
     return np.array(seconds[-repeats:])

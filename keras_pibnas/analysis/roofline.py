@@ -65,7 +65,8 @@ def roofline_plot(profiles, roofs, path):
     ax.set_xscale("log")
     ax.set_yscale("log")
     style.tidy(ax, "operations per byte moved at the least", "billions of operations a second")
-    ax.legend(frameon=False, fontsize=9, loc="lower right")
+    ax.legend(frameon=False, fontsize=9, loc="upper left")
+    ax.set_ylim(top=roofs[0] / 1e9 * 30)  # room for the legend
     return style.save(figure, path)
 
 

@@ -35,7 +35,8 @@ def export(model, path, format="saved_model", normalization=None, representative
         model: of `build_network` without auxiliary head (see `inference_model`), or loaded from a .keras file.
         path: of the file; for `saved_model` of the folder, which must not exist.
         format: "saved_model"; "litert" (float32), "litert_float16" (weights in float16), "litert_dynamic" (weights in
-            int8, activations quantized as they come), "litert_int8" (all integers); "onnx".
+            int8, activations quantized as they come), "litert_int8" (all integers; its eight bits are too few for the
+            variances of layer normalization: look at `compare_export`); "onnx".
         normalization: (mean, std) of pixels scaled to [0, 1], each a float a channel, as `Splits.mean` and `.std`;
             None: what the model carries.
         representative: uint8 images (N, H, W, C) of the training set, for the ranges of `litert_int8`; a hundred do.
@@ -188,7 +189,7 @@ def _failure(layer, format):
 
 def _short(error):
     """The ops that a converter or runtime lacks, or the first line of its error."""
-    found = re.findall(r"'tf\.(\w+)' op|(\w+) is not a registered function", str(error))
+    found = re.findall(r"'tf\.(\w+)' op|No Op registered for (\w+)|(\w+) is not a registered function", str(error))
     if found:
         return f"it has no op {', '.join(sorted({''.join(names) for names in found}))}"
     return next((line.strip()[:200] for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -34,7 +34,7 @@ def compare_export(path, format, images, reference, labels=None, repeats=100):
         one image) and latency_quartiles_ms.
 
     Raises:
-        RuntimeError: the runtime cannot run the file; with the end of what it said.
+        ValueError: the runtime cannot run the file; with the end of what it said.
     """
     logits, seconds = _run(format, path, images, repeats)
     difference = np.abs(logits - reference)
@@ -64,7 +64,7 @@ def _run(format, path, images, repeats):
             env={**os.environ, **_reachable(format)},
         )
         if done.returncode:
-            raise RuntimeError(f"{path} does not run as {format}: {done.stderr[-500:].strip()}")
+            raise ValueError(f"{path} does not run as {format}: {done.stderr[-500:].strip()}")
         with np.load(result) as arrays:
             return arrays["logits"], arrays["seconds"]
 
