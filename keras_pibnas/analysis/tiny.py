@@ -1,0 +1,119 @@
+"""Networks for tiny devices: the deepest and then widest one of a genotype within limits."""
+
+from dataclasses import dataclass
+
+import keras
+
+from keras_pibnas import network
+from keras_pibnas.analysis.complexity import complexity
+from keras_pibnas.analysis.memory import peak_activation_memory
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a network may cost; None: as much as it likes.
+
+    Attributes:
+        file_size: bytes of its file.
+        macs: of one image.
+        activation_memory: bytes, see `peak_activation_memory`.
+    """
+
+    file_size: int | None = None
+    macs: int | None = None
+    activation_memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A network and what it costs, in the units of `Limits`. file_size is None where MACs or memory say no already."""
+
+    layers: int
+    channels: int
+    params: int
+    macs: int
+    activation_memory: int
+    file_size: int | None
+
+    def exceeds(self, limits):
+        """The limits that it exceeds, in words."""
+        return [
+            f"{name} {getattr(self, name):,} > {getattr(limits, name):,}"
+            for name in ("macs", "activation_memory", "file_size")
+            if None not in (getattr(limits, name), getattr(self, name)) and getattr(self, name) > getattr(limits, name)
+        ]
+
+
+def one_byte_a_weight(model):
+    """The least that an int8 file of a model takes; the names, scales and ops in it come on top."""
+    return complexity(model).params
+
+
+def fit_network(
+    genotype, limits, input_shape=(32, 32, 3), num_classes=10, stem="conv3x3", max_layers=20, min_channels=8,
+    bytes_per_value=1, file_size=one_byte_a_weight, tried=None,
+):  # fmt: skip
+    """The deepest network of a genotype within limits that has `min_channels`, made as wide as the limits let it be.
+
+    Depths are tried from 2 up until one does not fit; then widths between those that fit and those that do not.
+
+    Args:
+        genotype, input_shape, num_classes, stem: as in `build_network`.
+        limits: `Limits`, at least one of them set.
+        max_layers: the depth to stop at.
+        min_channels: the fewest channels of the first cell, even.
+        bytes_per_value: of an activation: 1 for int8, 4 for float32.
+        file_size: called with a network that keeps the other limits, returns the bytes of its file; to be exact, write
+            the file (`interop.export`).
+        tried: called with every `Fit` on the way, or None.
+
+    Returns:
+        `Fit`.
+
+    Raises:
+        ValueError: no limit is set, or the network of 2 layers and `min_channels` exceeds one.
+    """
+    if limits == Limits():
+        raise ValueError(f"A limit must be set: without one there is no largest network. Received: {limits}")
+
+    def cost(layers, channels):
+        keras.backend.clear_session()
+        model = network.build_network(genotype, input_shape, num_classes, channels, layers, stem)
+        count, memory = complexity(model), peak_activation_memory(model, bytes_per_value=bytes_per_value)
+        found = Fit(layers, channels, count.params, count.macs, memory, None)
+        if not found.exceeds(limits):
+            found = Fit(layers, channels, count.params, count.macs, memory, file_size(model))
+        if tried:
+            tried(found)
+        return found
+
+    best = _deepest(cost, limits, max_layers, min_channels)
+    return _widest(cost, limits, best)
+
+
+def _deepest(cost, limits, max_layers, channels):
+    best = None
+    for layers in range(2, max_layers + 1):
+        found = cost(layers, channels)
+        if found.exceeds(limits):
+            break
+        best = found
+    if best is None:
+        raise ValueError(
+            f"Even 2 layers of {channels} channels are too large: {', '.join(found.exceeds(limits))}. "
+            f"Received: {limits}"
+        )
+    return best
+
+
+def _widest(cost, limits, best):
+    """Doubles the channels until they are too many, then halves the gap; channels are even."""
+    too_many = None
+    while too_many is None or too_many - best.channels > 2:
+        channels = best.channels * 2 if too_many is None else (best.channels + too_many) // 4 * 2
+        found = cost(best.layers, channels)
+        if found.exceeds(limits):
+            too_many = channels
+        else:
+            best = found
+    return best
