@@ -6,6 +6,7 @@ goes on with what is not done; with other --steps it adds to what is there.
 
 import json
 import shutil
+import sys
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -75,8 +76,9 @@ def main(argv=None):
     kp.callbacks.write_json(directory / "config.json", {"command": "roadmap", **vars(args)})
     try:
         walk(directory, args)
-    except KeyboardInterrupt:
-        parser.exit(130, f"\nInterrupted. Go on with: python -m apps.roadmap --resume {directory}\n")
+    except (KeyboardInterrupt, SystemExit) as stop:
+        print(f"{parser.prog}: the whole roadmap goes on with --resume {directory}", file=sys.stderr)
+        sys.exit(getattr(stop, "code", 130))
     return directory
 
 
@@ -166,12 +168,16 @@ def take(space, directory, args):
 
 
 def run(command, settings, more, out):
-    """Runs apps.search or apps.train into `out`, unless it was run to its end before. Returns `out`."""
-    if not all((out / name).exists() for name in command.FILES):
-        shutil.rmtree(out, ignore_errors=True)
-        keras.backend.clear_session()
-        flags = {**vars(settings), **more, "out": out}
-        command.main([f"--{name.replace('_', '-')}={value}" for name, value in flags.items() if value is not None])
+    """Runs apps.search or apps.train into `out`, from where it stood, unless it came to its end. Returns `out`."""
+    if all((out / name).exists() for name in command.FILES):
+        return out
+    keras.backend.clear_session()
+    if (out / "config.json").is_file():
+        command.main([f"--resume={out}"])
+        return out
+    shutil.rmtree(out, ignore_errors=True)
+    flags = {**vars(settings), **more, "out": out}
+    command.main([f"--{name.replace('_', '-')}={value}" for name, value in flags.items() if value is not None])
     return out
 
 

@@ -47,14 +47,14 @@ def calls(monkeypatch):
         def main(argv):
             flags = dict(word.removeprefix("--").split("=", 1) for word in argv)
             listed.append((command, flags))
-            out = Path(flags["out"])
-            out.mkdir(parents=True)
+            out = Path(flags.get("out") or flags["resume"])
+            out.mkdir(parents=True, exist_ok="resume" in flags)
             for name in command.FILES:
                 (out / name).touch()
             if command is train:
                 dense = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
                 dense.save(out / "model.keras")
-                accuracy = 0.9 - int(flags["layers"]) / 100
+                accuracy = 0.9 - int(out.name.removeprefix("train_")) / 100
                 (out / "result.json").write_text(json.dumps({"test_accuracy": accuracy}))
 
         return main
@@ -79,30 +79,35 @@ def test_every_step_and_every_depth(calls, tmp_path):
 
 def test_a_roadmap_is_gone_on_with(calls, tmp_path, capsys):
     directory = roadmap.main([*TINY, "--steps", "darts", "--out", str(tmp_path / "road")])
-    (directory / "darts_gelu" / "search").mkdir(parents=True)  # a search that was cut off
-    (directory / "darts_gelu" / "search" / "genotype.json").touch()
+    (directory / "darts_gelu" / "search").mkdir(parents=True)  # a search that ended before it wrote anything
     calls.clear()
     assert roadmap.main(["--resume", str(directory), "--steps", "darts", "darts_gelu", "pibconv_f1.5"]) == directory
     found = [(command, flags.get("space")) for command, flags in calls]
     assert found == [(search, "darts_gelu"), (train, None), (search, "pibconv_f1.5"), (train, None)]
     assert calls[0][1]["epochs"] == "1" and calls[0][1]["nodes"] == "1"  # the settings of the first run
     assert [row["space"] for row in read(directory)] == ["darts", "darts_gelu", "pibconv_f1.5"]
-    calls.clear()
+    assert "done before" in capsys.readouterr().out
+
+
+def test_what_was_cut_off_goes_on_where_it_stood(calls, tmp_path):
+    directory = roadmap.main([*TINY, "--steps", "darts", "--out", str(tmp_path / "road")])
     (directory / "darts" / "result.json").unlink()
-    (directory / "darts" / "train_3" / "curves.png").unlink()  # a training that was cut off
+    (directory / "darts" / "train_3" / "curves.png").unlink()
+    calls.clear()
     roadmap.main(["--resume", str(directory)])
-    assert [command for command, _ in calls] == [train] and "done before" in capsys.readouterr().out
+    assert calls == [(train, {"resume": str(directory / "darts" / "train_3")})]
 
 
-def test_an_interruption_says_how_to_go_on(calls, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(("stop", "status"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+def test_an_interruption_says_how_to_go_on(stop, status, calls, tmp_path, capsys, monkeypatch):
     def interrupted(argv):
-        raise KeyboardInterrupt
+        raise stop
 
     monkeypatch.setattr(train, "main", interrupted)
     with pytest.raises(SystemExit) as stopped:
         roadmap.main([*TINY, "--out", str(tmp_path / "road")])
-    assert stopped.value.code == 130
-    assert f"python -m apps.roadmap --resume {tmp_path / 'road'}" in capsys.readouterr().err
+    assert stopped.value.code == status
+    assert f"goes on with --resume {tmp_path / 'road'}" in capsys.readouterr().err
 
 
 def test_the_papers_settings_are_those_of_search_and_train(calls, tmp_path, monkeypatch):
