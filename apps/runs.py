@@ -60,6 +60,8 @@ def read_config(directory, command):
 
 def seeded(args):
     """Seeds everything, and with --deterministic has TensorFlow choose kernels that repeat themselves."""
+    # A second model of a process would have other names, by which TensorFlow orders sums (docs/determinism.md).
+    keras.backend.clear_session()
     keras.utils.set_random_seed(args.seed)
     if args.deterministic:
         import tensorflow as tf

@@ -62,7 +62,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.directory, self.position = Path(directory), getattr(data, "position", None)
         self.every_steps, self.every_minutes, self.keep = every_steps, every_minutes, keep
         self.states, self.go_on, self.clock, self.write = states, go_on, clock, write
-        self.signals = Signals(write)
+        self.signals = Signals()
         self.last, self.factor, self.pending = None, 1.0, None
         self._before, self._begun = 0.0, None
 

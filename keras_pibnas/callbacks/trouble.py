@@ -1,6 +1,7 @@
 """Losses that are not finite, and signals that ask a run to stop."""
 
 import math
+import os
 import signal
 import threading
 
@@ -75,8 +76,8 @@ class Signals:
 
     caught = (signal.SIGTERM, signal.SIGINT)
 
-    def __init__(self, write=print):
-        self.received, self.write, self._before = None, write, {}
+    def __init__(self):
+        self.received, self._before = None, {}
 
     def watch(self):
         """Starts to catch signals."""
@@ -93,7 +94,8 @@ class Signals:
     def _note(self, number, frame):
         self.received = number
         self.release()
-        self.write("Stopping: the run is saved after this step. Once more, and it stops at once.", flush=True)
+        # Not print: the signal may have come in the middle of another one, which does not take that.
+        os.write(2, b"Stopping: the run is saved after this step. Once more, and it stops at once.\n")
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")

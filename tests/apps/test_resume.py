@@ -52,7 +52,7 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(app, tmp_path, npz, capsys, mo
     name = app.__name__
     said = capsys.readouterr().err
     assert end.value.code == 128 + signal.SIGTERM
-    assert said.startswith(f"python -m {name}: Stopped at epoch ") and said.count("\n") == 1
+    assert said.startswith(f"python -m {name}: Stopped at epoch ") and said.count("\n") == 1, said
     assert said.endswith(f"To go on: python -m {name} --resume {other}\n")
     assert "Stopped at" in json.loads((other / "progress.json").read_text())["state"]
     assert app.main(["--resume", str(other)]) == other

@@ -47,6 +47,7 @@ def training():
 
 def fit(kind, directory, extra=(), eagerly=False, **options):
     """Trains with a checkpoint after every step; writes `end.npz` with all that the run has come to."""
+    keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     model, data, valid = {"search": search, "training": training}[kind]()
     model.run_eagerly = eagerly

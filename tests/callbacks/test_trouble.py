@@ -23,7 +23,7 @@ INFINITE = np.array([1, 1, np.inf, 1], "float32")
 
 
 def quiet(directory):
-    return callbacks.Checkpoint(directory, every_steps=1, write=lambda *args, **kwargs: None)
+    return callbacks.Checkpoint(directory, every_steps=1, write=lambda line: None)
 
 
 def test_the_error_names_step_rate_and_checkpoint(tmp_path):
