@@ -57,6 +57,12 @@ class ReplicatedMixin(LeanMixin):
             optimizer = optimizers.with_loss_scale(keras.optimizers.get(optimizer))
         super().compile(optimizer, *args, auto_scale_loss=auto_scale_loss, **kwargs)
 
+    def compile_from_config(self, config):
+        """What Keras does for a loaded or cloned model, but only where `compile` is its own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
     @property
     def scales_loss(self):
         """Whether gradients in float16 need a scaled loss."""
