@@ -144,7 +144,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
         finite = self.finite_everywhere(grads)
         held = [*variables, *self.inner_optimizer.variables]
-        before = [ops.convert_to_tensor(variable) for variable in held]
+        before = [ops.copy(variable.value) for variable in held]
         unscaled = [None if g is None else ops.where(finite, g / self.dynamic_scale, 0.0) for g in grads]
         self.inner_optimizer.apply(unscaled, variables)
         for variable, value in zip(held, before, strict=True):

@@ -60,3 +60,9 @@ def test_float32_kernels(results):
     got = results["float32"]
     np.testing.assert_allclose(got["two"], got["one"], atol=2e-3)  # 100 has 1e-5 of rounding, a deviation is 0.3
     np.testing.assert_allclose(got["state_two"], got["state_one"], rtol=1e-3)
+
+
+def test_a_gradient_that_is_not_finite_on_one_device_skips_the_step_on_both(results):
+    got = results["not_finite"]
+    assert got["weights"] == [[1.0, 1.0], [0.5, 0.5]]
+    assert got["scales"] == [[8.0, 8.0], [8.0, 8.0]] and got["steps"] == 1

@@ -7,6 +7,7 @@ import numpy as np
 import runs
 import tensorflow as tf
 
+import keras_pibnas as kp
 from keras_pibnas.layers.separable import DilConv
 
 ORDERS = {
@@ -77,6 +78,25 @@ def in_float32(strategy):
     return {"one": np.array(want), "two": np.concatenate([np.array(y) for y in got.values]), **states}
 
 
+def not_finite(strategy):
+    """Weight and loss scale after a step whose gradient is infinite on the second replica alone, and one that is not.
+
+    Gradients 2 and inf, then 2 and 6, at rate 0.5 and scale 8: w = 1 - 0.5 (2 + 6) / 8 = 0.5.
+    """
+    with strategy.scope():
+        variable = keras.Variable([1.0])
+        optimizer = kp.optimizers.SGD(0.5, momentum=0.0, l2=0.0, global_clipnorm=None)
+        scaled = kp.optimizers.LossScaleOptimizer(optimizer, initial_scale=16.0)
+        scaled.build([variable])
+    step = tf.function(lambda g: scaled.apply([g], [variable]), autograph=False)
+    seen = []
+    for gradient in ([2.0, np.inf], [2.0, 6.0]):
+        strategy.run(step, split(strategy, (np.array(gradient), np.zeros(2)), 1)[:1])
+        held = (variable, scaled.dynamic_scale)
+        seen.append([[float(np.ravel(copy)[0]) for copy in v.value.values] for v in held])
+    return {"weights": [one[0] for one in seen], "scales": [one[1] for one in seen], "steps": int(scaled.iterations)}
+
+
 def main(path):
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -90,6 +110,7 @@ def main(path):
         "training": fits(strategy, runs.network, lambda: runs.batches(9, 4, 0)),
         "search": fits(strategy, lambda: runs.supernet(order=1), lambda: runs.pairs(9, 4)),
         "float32": in_float32(strategy),
+        "not_finite": not_finite(strategy),
     }
     np.savez(path, results=np.array(results, dtype=object))
 
