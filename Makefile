@@ -6,14 +6,17 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 OUT ?=  # directory of the demo; by default runs/demo, or the first free of runs/demo-2, ...
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m apps.demo $(addprefix --out ,$(OUT))
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python docs/build_api.py
 
 # Debian keeps ensurepip in a package of its own; without it, the pip that is there installs another one.
 $(BIN)/python:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,26 @@ def test_the_distributions_pass_twine(built):
     assert done.returncode == 0, done.stdout
 
 
+def test_the_version_stands_in_one_place(built):
+    stated = [path for path in [*ROOT.glob("*.cfg"), *ROOT.glob("*.toml"), *ROOT.glob("keras_pibnas/**/*.py")]
+              if re.search(rf"""(?m)version.*["' =]{re.escape(kp.__version__)}""", path.read_text())]  # fmt: skip
+    assert stated == [ROOT / "keras_pibnas/__init__.py"]
+    assert {path.name for path in built.iterdir()} == {
+        f"keras_pibnas-{kp.__version__}.tar.gz",
+        f"keras_pibnas-{kp.__version__}-py3-none-any.whl",
+    }
+
+
+def test_the_extras_are_there(built):
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("METADATA"))
+        metadata = archive.read(name).decode()
+    assert set(re.findall("(?m)^Provides-Extra: (.*)$", metadata)) == {"bench", "dev", "export"}
+    for name in ("tf2onnx", "onnxruntime", "ai-edge-litert"):
+        assert re.search(rf"""(?m)^Requires-Dist: {name}>=.*extra == ['"]export['"]""", metadata)
+
+
 def test_import_prints_nothing():
     # TensorFlow itself writes to standard error when it is imported, so that comes first.
     code = (
@@ -102,6 +123,27 @@ def test_import_leaves_the_environment_and_heavy_packages_alone():
     )
     before, after, same = python(code, PYTHONPATH=str(ROOT)).splitlines()
     assert after == before and same == "True"
+
+
+def test_import_adds_only_this_package_to_what_keras_and_tensorflow_import():
+    code = (
+        "import sys, keras, tensorflow, tensorflow.data; before = set(sys.modules); import keras_pibnas;"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+    added = set(python(code, PYTHONPATH=str(ROOT)).split())
+    assert "keras_pibnas" in added
+    assert added <= {"keras_pibnas"} | set(sys.stdlib_module_names), added
+
+
+def test_the_api_reference_builds_without_a_warning(tmp_path):
+    python(f"import runpy, sys; sys.argv[1:] = [{str(tmp_path / 'api')!r}];"
+           f"runpy.run_path({str(ROOT / 'docs/build_api.py')!r}, run_name='__main__')",
+           PYTHONPATH=str(ROOT))  # fmt: skip
+    for part in (part for part in kp.__all__ if hasattr(getattr(kp, part), "__path__")):
+        page = (tmp_path / f"api/keras_pibnas/{part}.html").read_text()
+        for name in getattr(kp, part).__all__:
+            is_module = isinstance(getattr(getattr(kp, part), name), type(kp))
+            assert (f'href="{part}/{name}.html"' if is_module else f'id="{name}"') in page, (part, name)
 
 
 @pytest.fixture
