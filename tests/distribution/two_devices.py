@@ -94,7 +94,7 @@ def not_finite(strategy):
         strategy.run(step, split(strategy, (np.array(gradient), np.zeros(2)), 1)[:1])
         held = (variable, scaled.dynamic_scale)
         seen.append([[float(np.ravel(copy)[0]) for copy in v.value.values] for v in held])
-    return {"weights": [one[0] for one in seen], "scales": [one[1] for one in seen], "steps": int(scaled.iterations)}
+    return {"weights": [one[0] for one in seen], "scales": [one[1] for one in seen], "steps": int(scaled.iterations.numpy())}
 
 
 def main(path):
