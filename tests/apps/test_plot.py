@@ -78,6 +78,43 @@ def test_a_run_directory_of_a_search(run, labels):
     assert labels == kp.analysis.genotype_weights(genotype, last, primitives)
 
 
+@pytest.mark.parametrize(
+    "argv, files",
+    [
+        (["--only=cells"], CELLS),
+        (["--only=edge", "--edge=2"], {"alphas_normal_edge2.png", "alphas_reduction_edge2.png"}),
+        (["--only=error"], {"error.png"}),
+        (["--only", "curves", "heatmap"], {"curves.png", "heatmap_normal.png", "heatmap_reduction.png"}),
+        (["--only=alphas", "--edge=2"], {"alphas_normal.png", "alphas_reduction.png"}),
+    ],
+)
+def test_a_picture_alone(argv, files, run, tmp_path):
+    plot.main([f"--genotype={run}", *argv, f"--out={tmp_path / 'out'}"])
+    assert names(tmp_path / "out") == files
+
+
+def test_where_an_edge_crosses_is_said(tmp_path, capsys):
+    directory = tmp_path / "run"
+    directory.mkdir()
+    primitives = ["skip_connect", "sep_conv_3x3"]
+    # Weights of two ops are equal where alphas are: at epoch 1.5 in the normal cell, never in the reduction cell.
+    normal = np.array([[[1.0, 0.0]] * 5, [[1.0, 0.5]] * 5, [[0.5, 1.0]] * 5])
+    kp.callbacks.write_arrays(directory / "alphas.npz", normal=normal, reduce=normal[:2], primitives=primitives)
+    kp.genotypes.get("DARTS_ADP_N2").save(directory / "genotype.json")
+    plot.main([f"--genotype={directory}", "--only=edge", "--edge=4"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].endswith("edge 4 alone; sep_conv_3x3 crosses skip_connect at epoch 1.5")
+    assert lines[-1].endswith("edge 4 alone; sep_conv_3x3 never crosses skip_connect")
+
+
+def test_pictures_that_need_more(run, tmp_path, fails):
+    for kind in ("alphas", "heatmap", "curves", "error"):
+        assert "run directory" in fails(plot.main, ["--genotype=PIBCONV", f"--only={kind}"])
+    assert "--only edge needs" in fails(plot.main, [f"--genotype={run}", "--only=edge"])
+    (run / "history.csv").write_text("epoch,loss\n1,0.5\n")
+    assert "has no accuracies. Received: --only error" in fails(plot.main, [f"--genotype={run}", "--only=error"])
+
+
 def test_a_run_directory_of_a_training(run, tmp_path, labels):
     (run / "alphas.npz").unlink()
     plot.main([f"--genotype={run}", f"--out={tmp_path / 'out'}"])
