@@ -214,3 +214,13 @@ def test_an_expansion_belongs_to_a_known_pib_conv(name):
         kp.spaces.build_op(name, 4)
     with pytest.raises(ValueError, match=f"unknown op '{name}'|Unknown op '{name}'"):
         kp.build_network(kp.Genotype([(name, 0), (name, 1)], [(name, 0), (name, 1)], [2], [2]))
+
+
+def test_a_supernet_keeps_its_expansion(tmp_path):
+    supernet = kp.Supernet("pibconv_f1.5", (4, 4, 1), 2, channels=4, layers=2, nodes=1)
+    supernet.compile()
+    supernet.save(tmp_path / "supernet.keras")
+    loaded = keras.saving.load_model(tmp_path / "supernet.keras")
+    assert loaded.space == kp.spaces.pibconv(1.5)
+    x = keras.random.normal((2, 4, 4, 1))
+    assert keras.ops.all(loaded(x) == supernet(x))
