@@ -1,6 +1,17 @@
 """keras_pibnas: differentiable architecture search for Keras, with the pseudo-inverted bottleneck convolution."""
 
-from keras_pibnas import analysis, callbacks, data, genotypes, interop, layers, network, optimizers, spaces
+from keras_pibnas import (
+    analysis,
+    callbacks,
+    data,
+    distribution,
+    genotypes,
+    interop,
+    layers,
+    network,
+    optimizers,
+    spaces,
+)
 from keras_pibnas.genotypes import Genotype
 from keras_pibnas.network import build_network
 from keras_pibnas.search import Supernet
@@ -8,6 +19,6 @@ from keras_pibnas.search import Supernet
 __version__ = "0.1.0"
 
 __all__ = [
-    "Genotype", "Supernet", "__version__", "analysis", "build_network", "callbacks", "data", "genotypes", "interop",
-    "layers", "network", "optimizers", "spaces",
+    "Genotype", "Supernet", "__version__", "analysis", "build_network", "callbacks", "data", "distribution",
+    "genotypes", "interop", "layers", "network", "optimizers", "spaces",
 ]  # fmt: skip

@@ -1,5 +1,9 @@
 """Several devices and machines: the strategy of a run, and what Keras needs so that replicas make one batch."""
 
+import contextlib
+import json
+import os
+
 import keras
 from keras import ops, tree
 
@@ -9,6 +13,93 @@ from keras_pibnas.layers.replicas import on_real_images, replica_count, replica_
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
+
+
+class WorkerLost(RuntimeError):
+    """Another machine's process is gone, so this one ends too. They start again together."""
+
+
+def cluster():
+    """What TF_CONFIG says: (number of machines, which of them this process is on); (1, 0) without it.
+
+    Raises:
+        ValueError: TF_CONFIG is not JSON with workers and a task.
+    """
+    text = os.environ.get("TF_CONFIG", "{}")
+    try:
+        config = json.loads(text)
+        jobs = config.get("cluster", {})
+        chiefs, workers = len(jobs.get("chief", ())), len(jobs.get("worker", ()))
+        task = config["task"] if chiefs + workers else {"type": "worker", "index": 0}
+        return max(1, chiefs + workers), int(task["index"]) + (chiefs if task["type"] == "worker" else 0)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        example = (
+            '{"cluster": {"worker": ["host:port", "host:port"]}, "task": {"type": "worker", "index": 0}}'
+        )
+        raise ValueError(f"TF_CONFIG should look like {example}. Received: {text}") from None
+
+
+def is_chief():
+    """Whether this process writes the files: the only one, or the first of several."""
+    return cluster()[1] == 0
+
+
+def strategy(devices=1):
+    """The strategy to make and train a model under: `with strategy(2).scope():`.
+
+    Several machines where TF_CONFIG names them (each with all its GPUs, or its CPU), else so many devices of this one.
+    To be called before TensorFlow does anything else, as it sets devices up. Without GPUs the devices are parts of the
+    CPU: no faster, but it shows that all is right.
+
+    Args:
+        devices: how many devices of this machine share a batch.
+
+    Raises:
+        ValueError: the machine has fewer GPUs, or TensorFlow has been used already.
+    """
+    if cluster()[0] > 1:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if devices == 1:
+        return tf.distribute.get_strategy()
+    gpus = tf.config.list_logical_devices("GPU") if tf.config.list_physical_devices("GPU") else []
+    if gpus and len(gpus) < devices:
+        raise ValueError(f"This machine has {len(gpus)} GPUs. Received: devices={devices}")
+    return tf.distribute.MirroredStrategy(
+        [device.name for device in (gpus or _parts_of_cpu(devices))[:devices]]
+    )
+
+
+def _parts_of_cpu(count):
+    part = tf.config.LogicalDeviceConfiguration()
+    with contextlib.suppress(RuntimeError):  # TensorFlow has started: its devices are what they are
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [part] * count)
+    parts = tf.config.list_logical_devices("CPU")
+    if len(parts) < count:
+        raise ValueError(
+            f"TensorFlow has started with {len(parts)} CPU device: call strategy() first. Received: devices={count}"
+        )
+    return parts
+
+
+@contextlib.contextmanager
+def ending_together():
+    """Inside, the error that TensorFlow gives after another machine's process died becomes `WorkerLost`."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError) as error:
+        if cluster()[0] == 1:
+            raise
+        raise WorkerLost(
+            "A worker of this cluster is gone, so the others end: start all of them again, and they go on together "
+            f"from the last checkpoint. TensorFlow says: {_last_line(error)}"
+        ) from None
+
+
+def _last_line(error):
+    told = [
+        line.strip() for line in str(error.message).splitlines() if "ollective" in line and "File" not in line
+    ]
+    return (told or [type(error).__name__])[-1]
 
 
 def global_part(loss, count, function=None):
@@ -67,6 +158,13 @@ class ReplicatedMixin(LeanMixin):
     def scales_loss(self):
         """Whether gradients in float16 need a scaled loss."""
         return keras.backend.backend() == "tensorflow" and self.dtype_policy.name == "mixed_float16"
+
+    def fit(self, *args, **kwargs):
+        """As keras.Model.fit. Raises `WorkerLost` where another machine's process dies."""
+        if keras.backend.backend() != "tensorflow":
+            return super().fit(*args, **kwargs)
+        with ending_together():
+            return super().fit(*args, **kwargs)
 
     def train_step(self, *args):
         if replica_count() == 1:

@@ -18,7 +18,14 @@ def images(count, seed):
 
 def supernet(seed=0, **settings):
     keras.utils.set_random_seed(seed)
-    small = {"space": SPACE, "input_shape": (8, 8, 3), "num_classes": 3, "channels": 2, "layers": 3, "nodes": 1}
+    small = {
+        "space": SPACE,
+        "input_shape": (8, 8, 3),
+        "num_classes": 3,
+        "channels": 2,
+        "layers": 3,
+        "nodes": 1,
+    }
     model = kp.Supernet(**small | settings)
     for alpha in model.alphas:  # away from zero, where all ops weigh the same
         alpha.assign(np.random.default_rng(seed).normal(size=alpha.shape))

@@ -66,10 +66,14 @@ def test_what_stays_float32(policy, digits, monkeypatch):
     monkeypatch.setattr(MixedBundle, "call", record)
     model = supernet(policy, channels=2)
     images, labels = (part[:8] for part in digits[0])
-    weights, alphas = ([v.value for v in group] for group in (model.network.trainable_variables, model.alphas))
+    weights, alphas = (
+        [v.value for v in group] for group in (model.network.trainable_variables, model.alphas)
+    )
     slopes, seen = model.loss_gradient(weights, alphas, (images, labels), alphas)
     floats = [*mixes, *alphas, *weights, *slopes, *seen.state, seen.loss, seen.logits]
-    assert len(mixes) == 3 and {keras.backend.standardize_dtype(value.dtype) for value in floats} == {"float32"}
+    assert len(mixes) == 3 and {keras.backend.standardize_dtype(value.dtype) for value in floats} == {
+        "float32"
+    }
     assert model.network.stem(images).dtype == keras.DTypePolicy(policy).compute_dtype
 
 

@@ -52,7 +52,9 @@ def fits(strategy, make, data):
 
 
 def copies(model):
-    return {f"{i}:{v.path}": v.value.values for i, v in enumerate(model.weights) if hasattr(v.value, "values")}
+    return {
+        f"{i}:{v.path}": v.value.values for i, v in enumerate(model.weights) if hasattr(v.value, "values")
+    }
 
 
 def spread(values):
@@ -74,7 +76,9 @@ def in_float32(strategy):
         two.built = True
     run = tf.function(lambda x: two(x, training=True), autograph=False)
     got = strategy.run(run, (split(strategy, (x, x), 4)[0],))
-    states = {f"state_{name}": np.array(op.batch_norm.moving_variance) for name, op in (("one", one), ("two", two))}
+    states = {
+        f"state_{name}": np.array(op.batch_norm.moving_variance) for name, op in (("one", one), ("two", two))
+    }
     return {"one": np.array(want), "two": np.concatenate([np.array(y) for y in got.values]), **states}
 
 
@@ -94,7 +98,11 @@ def not_finite(strategy):
         strategy.run(step, split(strategy, (np.array(gradient), np.zeros(2)), 1)[:1])
         held = (variable, scaled.dynamic_scale)
         seen.append([[float(np.ravel(copy)[0]) for copy in v.value.values] for v in held])
-    return {"weights": [one[0] for one in seen], "scales": [one[1] for one in seen], "steps": int(scaled.iterations.numpy())}
+    return {
+        "weights": [one[0] for one in seen],
+        "scales": [one[1] for one in seen],
+        "steps": int(scaled.iterations.numpy()),
+    }
 
 
 def main(path):
