@@ -82,6 +82,11 @@ FLAGS = {
     "seed": {"type": seed, "help": "seed of weights, data order, halves and augmentation"},
     "out": {"metavar": "DIR", "help": "run directory to make; None: the first free one under runs/"},
     "preset": {"choices": ("paper",), "help": "defaults of the paper instead of small ones; flags still win"},
+    "devices": {"type": positive, "help": "devices of this machine that share a batch; with TF_CONFIG: all of all"},
+    "precision": {
+        "choices": ("float32", "mixed_bfloat16", "mixed_float16"),
+        "help": "floats of what layers compute; weights, alphas, statistics and losses are float32",
+    },
     "resume": {"metavar": "DIR", "help": "run directory to go on in, with its own settings"},
     "checkpoint_minutes": {"type": rate, "help": "minutes between checkpoints within an epoch; each epoch has one"},
     "checkpoint_steps": {"type": positive, "help": "steps between checkpoints within an epoch; None: by time alone"},
@@ -205,7 +210,9 @@ def cross_entropy():
 
 
 def watchers(directory, batch_size, pictures=None):
-    """Callbacks of every long run: time left, what apps.watch reads, TensorBoard logs."""
+    """Callbacks of every long run: time left, what apps.watch reads, TensorBoard logs; of several machines on one."""
+    if not kp.callbacks.is_chief():
+        return []
     logs = directory / "tensorboard"
     return [
         kp.callbacks.TimeLeft(),
@@ -216,7 +223,9 @@ def watchers(directory, batch_size, pictures=None):
 
 
 def verbosity():
-    """Keras's progress bar on a terminal, a line an epoch elsewhere."""
+    """Keras's progress bar on a terminal, a line an epoch elsewhere; of several machines on one."""
+    if not kp.callbacks.is_chief():
+        return 0
     return 1 if sys.stdout.isatty() else 2
 
 

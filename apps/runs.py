@@ -1,6 +1,7 @@
 """Long runs that survive: where they go on, what they save, how they end."""
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from apps import common
 
 # Flags that change nothing that a run computes, or say where its data lie now.
 WITH_RESUME = (
-    "checkpoint_minutes", "checkpoint_steps", "data_dir", "dataset", "not_finite",
+    "checkpoint_minutes", "checkpoint_steps", "data_dir", "dataset", "devices", "not_finite",
 )  # fmt: skip
 
 
@@ -69,11 +70,34 @@ def seeded(args):
         tf.config.experimental.enable_op_determinism()
 
 
+def strategy_of(args):
+    """The strategy of a run's devices or machines; before anything else that TensorFlow does.
+
+    Raises:
+        ValueError: there are fewer devices, TF_CONFIG is wrong, or several machines are not told where to write.
+    """
+    if kp.distribution.cluster()[0] > 1 and not (args.out or args.resume):
+        raise ValueError("Several machines need one run directory, which they share. Received: no --out, no --resume")
+    return kp.distribution.strategy(args.devices)
+
+
+@contextlib.contextmanager
+def made_for(strategy, args):
+    """Inside, models are made for the run's devices and in its precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(args.precision)
+    try:
+        with strategy.scope():
+            yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def directory_of(args, command):
-    """The directory of the run that goes on, or a new one."""
-    if args.resume is None:
+    """The directory of the run that goes on, or a new one; of several machines, the first makes it."""
+    if args.resume is None and kp.callbacks.is_chief():
         return common.claim(args.out, command, vars(args))
-    return Path(args.resume)
+    return Path(args.resume or args.out)
 
 
 def checkpoint(directory, command, data, args, states=()):
@@ -109,6 +133,8 @@ def survive(fit, saved, directory, prog, args):
         leave(directory, prog, f"{error}. At half the rate from there: {saved.go_on} --not-finite halve", 1)
     except kp.callbacks.CheckpointError as error:
         leave(directory, prog, error, 2)
+    except kp.distribution.WorkerLost as error:
+        leave(directory, prog, f"{error} To go on: {saved.go_on}", 1)
     except OSError as error:
         if not kp.callbacks.no_space(error):
             raise
@@ -122,7 +148,7 @@ def full(error, saved):
 def leave(directory, prog, why, status):
     line = f"{prog}: {common.one_line(why)}"
     try:
-        kp.callbacks.mark(directory, common.one_line(why))
+        kp.callbacks.mark(directory, common.one_line(why))  # the chief does
     except OSError:
         pass  # A full disk takes no more notes.
     print(line, file=sys.stderr)

@@ -40,6 +40,8 @@ def build_parser():
         at_skip_limit="stop",
         stable_epochs=None,
         at_least=1,
+        devices=1,
+        precision="float32",
         seed=0,
         deterministic=False,
         checkpoint_minutes=10.0,
@@ -55,10 +57,12 @@ def main(argv=None):
     parser = build_parser()
     with common.user_errors(parser):
         args = runs.settle(parser, argv, PRESETS, "search")
+        strategy = runs.strategy_of(args)
         runs.seeded(args)
         splits = kp.data.load(args.dataset, args.side, args.data_dir).halves(seed=args.seed)
         pairs, valid = batches(splits, args)
-        supernet = build(splits, len(pairs), args)
+        with runs.made_for(strategy, args):
+            supernet = build(splits, len(pairs), args)
         directory = runs.directory_of(args, "search")
     weights = sum(int(keras.ops.size(weight)) for weight in supernet.network.trainable_variables)
     print(f"Searching {args.space} on {args.dataset}: {weights:,} weights, {directory}")
@@ -77,6 +81,8 @@ def main(argv=None):
         )
 
     runs.survive(fit, saved, directory, parser.prog, args)
+    if not kp.callbacks.is_chief():
+        return directory
     kp.callbacks.save_model(supernet, directory / "supernet.keras")
     draw(directory, supernet)
     print(f"\n{supernet.genotype()}")

@@ -40,6 +40,8 @@ def build_parser():
         cutout=0,
         drop_path=0.0,
         auxiliary=0.0,
+        devices=1,
+        precision="float32",
         seed=0,
         deterministic=False,
         checkpoint_minutes=10.0,
@@ -55,13 +57,16 @@ def main(argv=None):
     parser = build_parser()
     with common.user_errors(parser):
         args = runs.settle(parser, argv, PRESETS, "train")
+        strategy = runs.strategy_of(args)
         runs.seeded(args)
         genotype = genotype_of(args)
         splits = kp.data.load(args.dataset, args.side, args.data_dir)
         train, test = batches(splits, args)
-        model = build(genotype, splits, len(train), args)
+        with runs.made_for(strategy, args):
+            model = build(genotype, splits, len(train), args)
         directory = runs.directory_of(args, "train")
-        genotype.save(directory / "genotype.json")
+        if kp.callbacks.is_chief():
+            genotype.save(directory / "genotype.json")
     print(f"Training {args.genotype} on {args.dataset}: {directory}")
     saved = runs.checkpoint(directory, "train", train, args)
 
@@ -76,7 +81,8 @@ def main(argv=None):
         )
 
     runs.survive(fit, saved, directory, parser.prog, args)
-    finish(model, genotype, test, directory, saved.seconds)
+    if kp.callbacks.is_chief():
+        finish(model, genotype, test, directory, saved.seconds)
     return directory
 
 

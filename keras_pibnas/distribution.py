@@ -39,11 +39,6 @@ def cluster():
         raise ValueError(f"TF_CONFIG should look like {example}. Received: {text}") from None
 
 
-def is_chief():
-    """Whether this process writes the files: the only one, or the first of several."""
-    return cluster()[1] == 0
-
-
 def strategy(devices=1):
     """The strategy to make and train a model under: `with strategy(2).scope():`.
 

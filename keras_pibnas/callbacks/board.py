@@ -70,7 +70,7 @@ class Board(keras.callbacks.Callback):
         speed = self.steps * self.batch_size / max(self.ended - self.begun, 1e-9)
         values = {"learning_rate": float(optimizer.learning_rate), "images_per_second": speed, **memory()}
         if hasattr(self.model, "alphas"):
-            values["alpha_learning_rate"] = float(self.model.alpha_optimizer.learning_rate)
+            values["alpha_learning_rate"] = float(keras.ops.convert_to_numpy(self.model.alpha_optimizer.learning_rate))
             for name, alpha in zip(("normal", "reduce"), self.model.alphas, strict=True):
                 values[f"entropy_{name}"] = mix_entropy(keras.ops.convert_to_numpy(alpha))
             values["skip_connections"] = skip_connections(self.model.genotype())

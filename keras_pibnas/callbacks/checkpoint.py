@@ -5,6 +5,8 @@ from pathlib import Path
 
 import keras
 
+from keras_pibnas.distribution import cluster
+
 from .files import is_chief
 from .snapshot import keep_newest, newest_snapshot, no_space, snapshot_path, write_snapshot
 from .state import CheckpointError, build_optimizers, not_finite, read_state, set_state
@@ -29,7 +31,7 @@ class Checkpoint(keras.callbacks.Callback):
         data: what `fit` trains on, as `keras_pibnas.data` makes it: its `position` is set. (`.map` and the like drop
             it: hand over the dataset from before.) None: for data that is the same, in the same order, in every epoch.
         every_steps: steps from one checkpoint within an epoch to the next, or None.
-        every_minutes: the same in minutes; None: none.
+        every_minutes: the same in minutes; None, and on several machines, whose clocks differ: none.
         keep: how many checkpoints are kept, at least 2.
         states: callbacks with `get_state()`, a JSON value, and `set_state(value)`, saved too.
         go_on: how to go on, for the text of `Interrupted`.
@@ -60,7 +62,8 @@ class Checkpoint(keras.callbacks.Callback):
         if keep < 2:
             raise ValueError(f"At least two checkpoints are kept, as one may be damaged. Received: keep={keep}")
         self.directory, self.position = Path(directory), getattr(data, "position", None)
-        self.every_steps, self.every_minutes, self.keep = every_steps, every_minutes, keep
+        self.together = cluster()[0] > 1  # several machines save at the same step, whatever their clocks say
+        self.every_steps, self.every_minutes, self.keep = every_steps, None if self.together else every_minutes, keep
         self.states, self.go_on, self.clock, self.write = states, go_on, clock, write
         self.signals = Signals()
         self.last, self.factor, self.pending = None, 1.0, None
@@ -71,7 +74,8 @@ class Checkpoint(keras.callbacks.Callback):
         return self._before + (0.0 if self._begun is None else self.clock() - self._begun)
 
     def on_train_begin(self, logs=None):
-        self.directory.mkdir(parents=True, exist_ok=True)
+        if is_chief():
+            self.directory.mkdir(parents=True, exist_ok=True)
         build_optimizers(self.model)
         self.epoch = self.step = self.steps_since = 0
         self._begun = self._saved_at = self.clock()
@@ -209,16 +213,17 @@ class Checkpoint(keras.callbacks.Callback):
         self.model.train_function = skip
 
     def _save_and_leave(self, metrics=None):
-        self.save(metrics)
+        if not self.together:  # a signal reaches one machine only, and saving takes all
+            self.save(metrics)
         self._leave_if_asked()
 
     def _leave_if_asked(self):
         if self.signals.received:
             number = self.signals.received
             self._end()
+            saved = f"the last checkpoint is {self.last}" if self.together else "everything is saved"
             raise Interrupted(
-                f"Stopped at epoch {self.epoch + 1}, step {self.step}; everything is saved. To go on: {self.go_on}",
-                number,
+                f"Stopped at epoch {self.epoch + 1}, step {self.step}; {saved}. To go on: {self.go_on}", number
             )
 
     def _end(self):

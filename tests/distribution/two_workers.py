@@ -11,7 +11,8 @@ import runs
 import tensorflow as tf
 
 import keras_pibnas as kp
-from keras_pibnas.distribution import WorkerLost, cluster, is_chief, strategy
+from keras_pibnas.callbacks import is_chief
+from keras_pibnas.distribution import WorkerLost, cluster, strategy
 
 
 class Dies(keras.callbacks.Callback):
