@@ -130,9 +130,11 @@ def inference_model(model):
 
     Args: model: from `build_network` (or loaded from a file). Returns: a functional model, images to logits.
     """
-    images = keras.Input(model.inputs[0].shape[1:], name="images")
+    # In the structure of the model's own, which older Keras wraps in a list.
+    inputs = keras.tree.map_structure(lambda x: keras.Input(x.shape[1:], name="images"), model.input)
+    (images,) = keras.tree.flatten(inputs)
     clone = keras.models.clone_model(
-        model, images, clone_function=lambda layer: layer, call_function=_without_drop_path
+        model, inputs, clone_function=lambda layer: layer, call_function=_without_drop_path
     )
     outputs = clone.output["logits"] if isinstance(clone.output, dict) else clone.output
     plain = DiscreteNetwork(images, outputs, name=model.name)
