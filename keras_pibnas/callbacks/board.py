@@ -68,7 +68,8 @@ class Board(keras.callbacks.Callback):
         """{name: number} of this moment."""
         optimizer = self.model.optimizer
         speed = self.steps * self.batch_size / max(self.ended - self.begun, 1e-9)
-        values = {"learning_rate": float(optimizer.learning_rate), "images_per_second": speed, **memory()}
+        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        values = {"learning_rate": rate, "images_per_second": speed, **memory()}
         if hasattr(self.model, "alphas"):
             values["alpha_learning_rate"] = float(keras.ops.convert_to_numpy(self.model.alpha_optimizer.learning_rate))
             for name, alpha in zip(("normal", "reduce"), self.model.alphas, strict=True):

@@ -61,7 +61,7 @@ def check_loss(model, epoch, batch, logs, last=None):
 
 def trouble(model, what, value, epoch, step, last):
     """One line; epoch from 0, step from 1."""
-    rate = float(model.optimizer.learning_rate)
+    rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     return (
         f"{what} is not finite ({value}) at epoch {epoch + 1}, step {step}, learning rate {rate:.4g}. "
         f"Last good checkpoint: {last or 'none'}"
@@ -129,7 +129,7 @@ def scale_rate(model, factor, already=1.0):
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of a LossScaleOptimizer
     rate = optimizer._learning_rate  # `learning_rate` is a schedule's value at the present step only.
     if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        optimizer.learning_rate = float(rate) * factor / already
+        optimizer.learning_rate = float(keras.ops.convert_to_numpy(rate)) * factor / already
     elif factor != getattr(rate, "factor", 1.0):
         optimizer.learning_rate = Scaled(getattr(rate, "schedule", rate), factor)
         model.make_train_function(force=True)
