@@ -5,13 +5,14 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SMALL = ("--side", "8", "--layers", "3", "--channels", "2", "--batch-size", "256", "--epochs", "1")
+SMALL = ("--side", "8", "--layers", "3", "--channels", "2", "--batch-size", "256", "--epochs", "3")
 SEARCH = ("--space", "tiny", "--nodes", "1", "--order", "1", *SMALL)
 CODE = """
 import sys
@@ -62,7 +63,7 @@ def compare(directory, other):
     with np.load(directory / "alphas.npz") as one, np.load(other / "alphas.npz") as two:
         for cell in ("normal", "reduce"):
             assert np.abs(one[cell][-1] - one[cell][0]).max() > 1e-4
-            np.testing.assert_allclose(one[cell], two[cell], atol=1e-5)
+            np.testing.assert_allclose(one[cell], two[cell], atol=2e-4)  # float32, 6 steps of 3e-4
     rows = [np.genfromtxt(path / "history.csv", delimiter=",", names=True) for path in (directory, other)]
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
         np.testing.assert_allclose(rows[0][name], rows[1][name], rtol=1e-3)
@@ -73,13 +74,26 @@ def test_two_devices(alone, tmp_path):
     compare(alone, tmp_path / "run")
 
 
-def test_two_machines_of_which_the_first_writes(alone, tmp_path):
-    workers = [f"127.0.0.1:{free_ports() + i}" for i in range(2)]
-    both = []
-    for i in range(2):
-        config = json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}})
-        both.append(start("search", *SEARCH, "--out", tmp_path / f"run{i}", TF_CONFIG=config))
-    outputs = end(*both)
+def machines(*arguments):
+    """A command on two machines; arguments: of each."""
+    port = free_ports()
+    workers = [f"127.0.0.1:{port + i}" for i in range(2)]
+    cluster = [{"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}} for i in range(2)]
+    return [start("search", *own, TF_CONFIG=json.dumps(one)) for own, one in zip(arguments, cluster, strict=True)]
+
+
+def test_two_machines_one_of_which_dies(alone, tmp_path):
+    """The other ends with a line; both go on together, and the first alone has written."""
+    chief, worker = machines(*((*SEARCH, "--out", tmp_path / f"run{i}") for i in range(2)))
+    while not list(tmp_path.glob("run0/checkpoints/epoch-00001-*")) and chief.poll() is None:
+        time.sleep(0.05)
+    worker.kill()
+    worker.communicate()
+    errors = chief.communicate()[1]
+    assert chief.returncode == 1, errors[-2000:]
+    last = errors.strip().splitlines()[-1]
+    assert "A worker of this cluster is gone" in last and last.endswith(f"--resume {tmp_path / 'run0'}")
+    outputs = end(*machines(*[("--resume", tmp_path / "run0")] * 2))
     compare(alone, tmp_path / "run0")
     assert "The run directory holds:" in outputs[0] and "The run directory holds:" not in outputs[1]
     assert [path.name for path in tmp_path.iterdir()] == ["run0"]
