@@ -203,7 +203,7 @@ class ReplicatedMixin(LeanMixin):
         if iterator is not None:
             data_batch = tree.map_structure(_one_replica, iterator._distributed_dataset.element_spec)
         with self._distribute_strategy.scope():
-            self._symbolic_build(data_batch=tree.map_structure(_symbolic, data_batch))
+            self._symbolic_build(data_batch=tree.map_structure(symbolic, data_batch))
 
 
 def _reducible(value):
@@ -216,6 +216,6 @@ def _one_replica(spec):
     return spec._value_specs[0] if hasattr(spec, "_value_specs") else spec
 
 
-def _symbolic(tensor):
+def symbolic(tensor):
     """A KerasTensor of any number of images."""
     return None if tensor is None else keras.KerasTensor((None, *tensor.shape[1:]), tensor.dtype.name)

@@ -99,7 +99,8 @@ class BatchNorm(keras.layers.Layer):
         spread: turns statistics (C,) into those of all branches, by which the moving ones move.
         """
         if self._one_kernel(x):
-            one, zero = ops.ones(x.shape[-1]), ops.zeros(x.shape[-1])
+            one = ops.ones_like(x[0, 0, 0], dtype=self.moving_mean.dtype)
+            zero = ops.zeros_like(one)
             y, mean, unbiased = native.batch_norm(x, one, zero, zero, zero, 0.0, self.epsilon)
         else:
             mean, variance, count = replica_moments(*moments(x), size(x))
@@ -111,12 +112,12 @@ class BatchNorm(keras.layers.Layer):
 
     def _in_one_kernel(self, x, mix, shift=None):
         """The output for x, from which `shift` has been taken off."""
-        scale = ops.ones(x.shape[-1]) if self.gamma is None else self.gamma
-        offset = ops.zeros(x.shape[-1]) if self.beta is None else self.beta
+        state = [variable.value for variable in (self.moving_mean, self.moving_variance)]
+        scale = ops.ones_like(state[0]) if self.gamma is None else self.gamma
+        offset = ops.zeros_like(state[0]) if self.beta is None else self.beta
         if mix is not None:
             weight = repeat(ops.cast(mix, scale.dtype), x.shape[-1])
             scale, offset = scale * weight, offset * weight
-        state = (self.moving_mean, self.moving_variance)
         y, mean, variance = native.batch_norm(x, scale, offset, *state, self.momentum, self.epsilon)
         if shift is not None:
             mean = mean + (1.0 - self.momentum) * ops.cast(shift, mean.dtype)
@@ -164,8 +165,10 @@ def size(x):
 
 
 def repeat(mix, channels):
-    """(E,) -> (channels,): each weight channels / E times."""
+    """(E,) -> (channels,): each weight channels / E times. What is there for every channel stays."""
     blocks = mix.shape[0]
+    if blocks in (None, channels):
+        return mix
     return ops.reshape(
         ops.broadcast_to(ops.reshape(mix, (blocks, 1)), (blocks, channels // blocks)), (channels,)
     )

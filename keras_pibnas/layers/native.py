@@ -9,6 +9,7 @@ natively, but oneDNN's depthwise filter gradient is ten times slower when the ke
 import functools
 
 import keras
+import numpy as np
 
 _TENSORFLOW = keras.backend.backend() == "tensorflow"
 if _TENSORFLOW:
@@ -21,7 +22,7 @@ def available(x):
         _TENSORFLOW
         and keras.backend.standardize_dtype(x.dtype) in ("float32", "bfloat16")
         and not isinstance(x, keras.KerasTensor)
-        and None not in x.shape[1:]
+        and None not in x.shape[1:3]
         and _onednn()
     )
 
@@ -104,7 +105,7 @@ def _closed(forward, transpose, correlate):
 def depthwise(x, kernel, strides, dilation):
     """Depthwise convolution with symmetric padding. x (B, H, W, C), kernel (k, k, C, 1)."""
     convolve = _depthwise(kernel.shape[0], strides, dilation, *x.shape[1:3])
-    return convolve(x, tf.reshape(kernel, (*kernel.shape[:2], 1, kernel.shape[2])))
+    return convolve(x, tf.reshape(kernel, (*kernel.shape[:2], 1, -1)))
 
 
 @functools.cache
@@ -119,7 +120,7 @@ def _depthwise(size, strides, dilation, height, width):
     def transpose(g, kernel):
         if strides == 1:
             return forward(g, tf.reverse(kernel, (0, 1)))
-        sizes = (tf.shape(g)[0], height + 2 * edge, width + 2 * edge, g.shape[-1])
+        sizes = (tf.shape(g)[0], height + 2 * edge, width + 2 * edge, _channels(g))
         padded = tf.raw_ops.Conv2DBackpropInput(
             input_sizes=sizes, filter=kernel, out_backprop=g, strides=(1, strides, strides, 1), padding="VALID",
             dilations=(1, dilation, dilation, 1),
@@ -134,6 +135,10 @@ def _depthwise(size, strides, dilation, height, width):
     return _closed(forward, transpose, correlate)
 
 
+def _channels(x):
+    return tf.shape(x)[-1] if x.shape[-1] is None else x.shape[-1]
+
+
 def _pad(x, edge):
     return tf.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
 
@@ -141,7 +146,7 @@ def _pad(x, edge):
 def _filter_gradient(x, g, size, strides=1, padding="SAME"):
     return tf.raw_ops.Conv2DBackpropFilter(
         input=x,
-        filter_sizes=(*size, 1, g.shape[-1]),
+        filter_sizes=(*size, 1, _channels(g)),
         out_backprop=g,
         strides=(1, strides, strides, 1),
         padding=padding,
@@ -152,7 +157,7 @@ def _filters(x, g, size, dilation):
     """Filter gradient (size, size, 1, C) of a depthwise convolution of stride 1, at most three columns at a time."""
     rows = dilation * (size - 1) + 1
     left, right = [], []
-    centre = None if size > 1 else _filter_gradient(x, g, (rows, 1))
+    centre = None if size > 1 else _narrow(x, g, (rows, 1))
     for step in range(1, size // 2 + 1):
         before, centre, after = _three_columns(x, g, rows, step * dilation)
         left, right = [before, *left], [*right, after]
@@ -165,17 +170,27 @@ def _three_columns(x, g, rows, offset):
     Where `offset` pixels of a row stand side by side as channels, the columns are neighbours; that is only another
     shape for the same numbers.
     """
-    width, channels = g.shape[2:]
+    height, width = g.shape[1:3]
     if width % offset == 0:
-        x, g = (tf.reshape(v, (-1, v.shape[1], width // offset, offset * channels)) for v in (x, g))
-        both = tf.reshape(_filter_gradient(x, g, (rows, 3)), (rows, 3, 1, offset, channels))
+        shape = (tf.shape(g)[0], height, width // offset, offset * _channels(g))
+        x, g = (v if offset == 1 else tf.reshape(v, shape) for v in (x, g))
+        both = tf.reshape(_narrow(x, g, (rows, 3)), (rows, 3, 1, offset, -1))
         return tf.split(both[..., 0, :] if offset == 1 else tf.reduce_sum(both, 3), 3, 1)
-    centre = _filter_gradient(x, g, (rows, 1))
+    centre = _narrow(x, g, (rows, 1))
     if offset > width:
         return tf.zeros_like(centre), centre, tf.zeros_like(centre)
     inner = width - offset
-    before = _filter_gradient(x[:, :, :inner], g[:, :, offset:], (rows, 1))
-    return before, centre, _filter_gradient(x[:, :, offset:], g[:, :, :inner], (rows, 1))
+    before = _narrow(x[:, :, :inner], g[:, :, offset:], (rows, 1))
+    return before, centre, _narrow(x[:, :, offset:], g[:, :, :inner], (rows, 1))
+
+
+def _narrow(x, g, size):
+    """Filter gradient at stride 1 for at most 3 columns; where the kernel is higher than the image, oneDNN needs ten
+    times as long, unless the image is padded."""
+    if size[0] <= x.shape[1]:
+        return _filter_gradient(x, g, size)
+    edges = [(n // 2, n // 2) for n in size]
+    return _filter_gradient(tf.pad(x, ((0, 0), *edges, (0, 0))), g, size, padding="VALID")
 
 
 def _filters_in_blocks(x, g, size, strides):
@@ -192,6 +207,23 @@ def _filters_in_blocks(x, g, size, strides):
 def pointwise(x, kernel):
     """Grouped 1x1 convolution. x (B, H, W, G * I), kernel (1, 1, I, G * O)."""
     return tf.nn.conv2d(x, kernel, 1, "VALID")
+
+
+def tile(x, channels, branches):
+    """(B, H, W, S * C) -> (B, H, W, E * C); the gradient adds the copies up in a 1x1 convolution, in one pass."""
+    sources = x.shape[-1] // channels
+
+    @tf.custom_gradient
+    def copy(x):
+        blocks = tf.split(x, sources, -1) if sources > 1 else [x]
+        return tf.concat([block for block in blocks for _ in range(branches // sources)], -1), add
+
+    @tf.custom_gradient
+    def add(g):
+        kernel = tf.constant(np.tile(np.eye(channels), (branches // sources, sources)), g.dtype)
+        return pointwise(g, kernel[None, None]), copy
+
+    return copy(x)
 
 
 def bias_add(x, bias):
@@ -237,8 +269,8 @@ def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon
 def _batch_norm_back(epsilon, mean, variance, reserved):
     """(g, x, scale) -> gradients of x, scale and offset, with its own gradient.
 
-    With n = (x - mean) / s and averages over pixels [.], the gradient of x is scale / s * (g - [g] - n [g n]), that of scale is
-    the sum of g n, that of offset the sum of g. For directions u, p, q of these three, `second` differentiates
+    With n = (x - mean) / s and averages over pixels [.], the gradient of x is scale / s * (g - [g] - n [g n]), that of
+    scale is the sum of g n, that of offset the sum of g. For directions u, p, q of these three, `second` differentiates
     scale N / s ([u g] - [u][g] - [u n][g n]) + p N [g n] + q N [g] by g, x and scale.
     """
 
@@ -249,7 +281,7 @@ def _batch_norm_back(epsilon, mean, variance, reserved):
         def second(u, p, q):
             narrow, here_scale = u.dtype, _here(scale)
             u, here_g, here_x = (tf.cast(value, tf.float32) for value in (u, _here(g), _here(x)))  # sums cancel
-            count = tf.cast(tf.size(u) // u.shape[-1], tf.float32)
+            count = tf.cast(tf.size(u) // tf.size(mean), tf.float32)
             inverse = tf.math.rsqrt(_here(variance) + epsilon)
             dg, un, u_mean = _norm_gradient(u, here_x, here_scale)
             un, u_mean, gn, g_mean = un / count, u_mean / count, _here(dscale) / count, _here(doffset) / count

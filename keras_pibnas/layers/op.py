@@ -30,6 +30,10 @@ class Op(keras.layers.Layer):
         (B, ceil(H / strides), ceil(W / strides), E * C), edge by edge.
     """
 
+    # Whether `unshifted` reads numbers of channels and branches from its tensors alone, also where they are unknown: it
+    # then gets x (B, H, W, E * C), all that the edges read, and mix (E * C,), and one trace serves many bundles.
+    any_width = False
+
     def __init__(self, channels, strides=1, affine=True, branches=1, **kwargs):
         super().__init__(**kwargs)
         for name, value in (("channels", channels), ("branches", branches)):
@@ -87,9 +91,11 @@ class Op(keras.layers.Layer):
 class SharedOp(Op):
     """An op without kernels, which is the same on every edge of a bundle, so it is computed once.
 
-    Subclasses give `shared(x, mix, training)`: features (B, H', W', S * C), scale (E * C,), offset (E * C,) or None.
-    The relaxed cell joins those of several ops into one `expand`.
+    Subclasses give `shared(x, mix, training, source)`: features (B, H', W', S * C), scale (E * C,), offset (E * C,) or
+    None. `source` (E * C,) says which channel of x a channel of an edge reads; by default as `Op` says.
     """
+
+    any_width = True
 
     def unshifted(self, x, mix=None, training=False):
         features, scale, offset = self.shared(x, mix, training)

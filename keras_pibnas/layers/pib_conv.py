@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.batch_norm import BatchNorm, repeat
 from keras_pibnas.layers.op import Op
 from keras_pibnas.layers.primitives import INNER, bias_add, convolution, depthwise, pointwise, tile, twice_gelu
 from keras_pibnas.layers.separable import check_kernel_size
@@ -21,6 +21,8 @@ class PIBConv(Op):
 
     Args: as `Op`; kernel_size: odd; expansion: F, with F * C an integer.
     """
+
+    any_width = True
 
     def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, expansion=2, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
@@ -82,10 +84,8 @@ def check_expansion(channels, expansion):
 
 def weighted(kernel, mix):
     """A last kernel (..., E * C) times its branches' weights."""
-    if mix is None:
-        return ops.convert_to_tensor(kernel)
-    shape = (*kernel.shape[:-1], mix.shape[0], kernel.shape[-1] // mix.shape[0])
-    return ops.reshape(ops.reshape(kernel, shape) * ops.cast(mix, kernel.dtype)[:, None], kernel.shape)
+    kernel = ops.convert_to_tensor(kernel)
+    return kernel if mix is None else kernel * repeat(ops.cast(mix, kernel.dtype), kernel.shape[-1])
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")

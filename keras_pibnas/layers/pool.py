@@ -1,5 +1,7 @@
 """3x3 pooling."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
@@ -24,18 +26,20 @@ class _Pool(SharedOp):
         if self.norm:
             self.batch_norm.build_for(self.width)
 
-    def shared(self, x, mix=None, training=False):
+    def shared(self, x, mix=None, training=False, source=None):
         pooled = self.pool(x, self.strides, training)
         if self.norm and not training:
             norm = self.batch_norm
             scale, offset = norm.coefficients(norm.moving_mean, norm.moving_variance, mix)
             return pooled, ops.cast(scale, x.dtype), ops.cast(offset, x.dtype)
         if self.norm:
-            pooled = self.batch_norm.standardize(pooled, self._every_branch)
+            pooled = self.batch_norm.standardize(pooled, partial(self._every_branch, source))
         return pooled, None if mix is None and self.branches == 1 else self.weight(mix, x), None
 
-    def _every_branch(self, value):
+    def _every_branch(self, source, value):
         """(S * C,) -> (E * C,): what every branch reads."""
+        if source is not None:
+            return ops.take(value, source)
         blocks = ops.reshape(value, (self.sources, 1, self.channels))
         shape = (self.sources, self.branches // self.sources, self.channels)
         return ops.reshape(ops.broadcast_to(blocks, shape), (self.width,))

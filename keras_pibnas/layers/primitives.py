@@ -47,10 +47,15 @@ def pad(x, amount, value=0.0):
 
 
 def tile(x, channels, branches):
-    """(B, H, W, S * C) -> (B, H, W, E * C): each of the S source blocks E / S times in a row."""
-    sources = x.shape[-1] // channels
-    if sources == branches:
+    """(B, H, W, S * C) -> (B, H, W, E * C): each of the S source blocks E / S times in a row.
+
+    What has E blocks, or an unknown number (see `Op.any_width`), is returned as it is.
+    """
+    if x.shape[-1] in (None, branches * channels):
         return x
+    if fast(x):
+        return native.tile(x, channels, branches)
+    sources = x.shape[-1] // channels
     blocks = ops.split(x, sources, axis=-1) if sources > 1 else [x]
     return ops.concatenate([block for block in blocks for _ in range(branches // sources)], axis=-1)
 
@@ -59,6 +64,7 @@ def depthwise(x, kernel, strides=1, dilation=1):
     """Depthwise convolution, symmetric padding dilation * (k - 1) / 2. x (B, H, W, C), kernel (k, k, C, 1)."""
     if strides == 2 and dilation == 2:  # reads only every second pixel, and there it is a plain convolution
         x, strides, dilation = x[:, ::2, ::2], 1, 1
+    kernel = kernel.value if isinstance(kernel, keras.Variable) else kernel
     if fast(x):
         return native.depthwise(x, kernel, strides, dilation)
     padding = "valid"

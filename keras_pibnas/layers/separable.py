@@ -20,6 +20,8 @@ def check_kernel_size(layer, size):
 class DilConv(Op):
     """ReLU, depthwise k with dilation, 1x1, BN. DARTS, `dil_conv_k`. Args: as `Op`; kernel_size: odd; dilation."""
 
+    any_width = True
+
     def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, dilation=2, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size, self.dilation = check_kernel_size(self, kernel_size), dilation
@@ -46,6 +48,8 @@ class SepConv(Op):
 
     Args: as `Op`; kernel_size: odd.
     """
+
+    any_width = True
 
     def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
@@ -75,6 +79,8 @@ class SepConv(Op):
 @keras.saving.register_keras_serializable("keras_pibnas")
 class Conv7x1_1x7(Op):  # noqa: N801, the op's published name
     """ReLU, 1x7 convolution of stride (1, s), 7x1 of stride (s, 1), BN. AmoebaNet's and PIBConv's `conv_7x1_1x7`."""
+
+    any_width = True
 
     def build(self, input_shape):
         super().build(input_shape)

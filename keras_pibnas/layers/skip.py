@@ -11,7 +11,7 @@ from keras_pibnas.layers.op import Op, SharedOp
 class Identity(SharedOp):
     """The input itself, on every edge. DARTS, `skip_connect` at stride 1."""
 
-    def shared(self, x, mix=None, training=False):
+    def shared(self, x, mix=None, training=False, source=None):
         return x, None if mix is None and self.branches == 1 else self.weight(mix, x), None
 
 

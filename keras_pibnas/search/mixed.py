@@ -1,10 +1,13 @@
 """The mixed operation (DARTS, equation 2), for a bundle of edges at once."""
 
+import functools
+
 import keras
+import numpy as np
 from keras import ops
 
 from keras_pibnas.layers import Op, SharedOp
-from keras_pibnas.layers.primitives import bias_add, expand
+from keras_pibnas.layers.primitives import bias_add, pointwise, tile
 from keras_pibnas.spaces import canonical
 
 
@@ -21,7 +24,6 @@ class MixedBundle(keras.layers.Layer):
 
     def __init__(self, space, channels, strides, branches, **kwargs):
         super().__init__(**kwargs)
-        self._convert_input_args = False  # mix stays float32, whatever floats the images have
         self.channels, self.strides, self.branches = channels, strides, branches
         self.columns = [i for i, name in enumerate(space.primitives) if canonical(name) != "none"]
         self.ops = [
@@ -29,42 +31,89 @@ class MixedBundle(keras.layers.Layer):
             for i in self.columns
         ]
 
+    @property
+    def any_width(self):
+        """Whether `total` takes any number of channels and edges: it does if all ops do."""
+        return all(isinstance(op, Op) and op.any_width for op in self.ops)
+
     def build(self, input_shape):
         for op in self.ops:
             op.build(input_shape)
             op.built = True
 
     def call(self, x, mix, training=False):
-        weights = ops.unstack(mix, axis=1)
+        return self.by_edge(self.total(self.inputs(x, mix), training))
+
+    def inputs(self, x, mix):
+        """The tensors that `total` takes, by name.
+
+        For ops of any width: x; `tiled`, what every edge reads of it, (B, H, W, E * C); `weights` (O, E * C); `source`
+        (E * C,), the channel of x that a channel of an edge reads; `copies` (S * C, E * C), the same as a matrix.
+        """
+        if not self.any_width:
+            return {"x": x, "mix": mix}
+        channels = self.channels
+        edges = ops.broadcast_to(ops.transpose(mix)[..., None], (mix.shape[1], self.branches, channels))
+        source, copies = _reads(x.shape[-1] // channels, self.branches, channels)
+        return {
+            "x": x,
+            "tiled": tile(x, channels, self.branches),
+            "weights": ops.reshape(edges, (mix.shape[1], self.branches * channels)),
+            "source": ops.convert_to_tensor(source),
+            "copies": ops.convert_to_tensor(copies, x.dtype),
+        }
+
+    def total(self, inputs, training):
+        """(B, H', W', E * C), from what `inputs` gives."""
+        make = self._parts if self.any_width else self._parts_of_edges
+        parts = list(make(training=training, **inputs))
+        offsets = [offset for _, offset in parts if offset is not None]
+        total = add_n([part for part, _ in parts])
+        return bias_add(total, add_n(offsets)) if offsets else total
+
+    def _parts(self, x, tiled, weights, source, copies, training):
+        weights = ops.unstack(weights, axis=0)
         parts, shared = [], []
         for op, column in zip(self.ops, self.columns, strict=True):
             if isinstance(op, SharedOp):
-                shared.append(op.shared(x, weights[column], training))
-            elif isinstance(op, Op):
-                parts.append(op.unshifted(x, weights[column], training))
+                shared.append(op.shared(x, weights[column], training, source))
             else:
-                parts.append((op(x, mix=weights[column], training=training), None))
+                parts.append(op.unshifted(tiled, weights[column], training))
         if shared:
-            parts.append(self._expand_together(shared))
-        offsets = [offset for _, offset in parts if offset is not None]
-        total = add_n([part for part, _ in parts])
-        total = bias_add(total, add_n(offsets)) if offsets else total
+            parts.append(_expand_together(shared, copies))
+        return parts
+
+    def _parts_of_edges(self, x, mix, training):
+        weights = ops.unstack(mix, axis=1)
+        for op, column in zip(self.ops, self.columns, strict=True):
+            if isinstance(op, Op):
+                yield op.unshifted(x, weights[column], training)
+            else:
+                yield op(x, mix=weights[column], training=training), None
+
+    def by_edge(self, total):
+        """(B, H', W', E * C) -> E tensors (B, H', W', C)."""
         return ops.split(total, self.branches, axis=-1) if self.branches > 1 else [total]
 
-    def _expand_together(self, shared):
-        features = interleave([features for features, _, _ in shared], self.channels)
-        scale = ops.stack([scale for _, scale, _ in shared])
-        offsets = [offset for _, _, offset in shared if offset is not None]
-        return expand(features, scale, self.channels, self.branches), add_n(offsets) if offsets else None
+    def compute_output_shape(self, input_shape):
+        batch, height, width = input_shape[:3]
+        return (batch, -(-height // self.strides), -(-width // self.strides), self.branches * self.channels)
 
 
-def interleave(tensors, channels):
-    """n tensors (B, H, W, S * C) -> (B, H, W, S * n * C), source by source."""
-    sources = tensors[0].shape[-1] // channels
-    if sources == 1:
-        return ops.concatenate(tensors, -1)
-    pieces = [ops.split(tensor, sources, axis=-1) for tensor in tensors]
-    return ops.concatenate([piece[source] for source in range(sources) for piece in pieces], -1)
+def _expand_together(shared, copies):
+    """Weights what all edges share: one 1x1 convolution, whose kernel is zero but where an edge reads a channel."""
+    features = ops.concatenate([features for features, _, _ in shared], -1)
+    kernel = ops.concatenate([copies * ops.cast(scale, copies.dtype) for _, scale, _ in shared], 0)
+    offsets = [offset for _, _, offset in shared if offset is not None]
+    return pointwise(features, kernel[None, None]), add_n(offsets) if offsets else None
+
+
+@functools.cache
+def _reads(sources, branches, channels):
+    """For the channels of all edges, the channels of S states that they read: (E * C,), and as a 0/1 matrix."""
+    edges = np.repeat(np.arange(sources), branches // sources)
+    source = (edges[:, None] * channels + np.arange(channels)).ravel()
+    return source.astype("int32"), np.eye(sources * channels, dtype="float32")[:, source]
 
 
 def add_n(tensors):

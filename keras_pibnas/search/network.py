@@ -7,7 +7,7 @@ from keras_pibnas import skeleton
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.layers.preprocess import STEMS
 from keras_pibnas.search.cell import RelaxedCell
-from keras_pibnas.search.traced import TracedCells
+from keras_pibnas.search.traced import TracedBundles
 
 
 class RelaxedNetwork(keras.Model):
@@ -34,7 +34,7 @@ class RelaxedNetwork(keras.Model):
             num_classes, kernel_initializer=start, bias_initializer=start, dtype=wide, name="classifier"
         )
         self._build_all((None, *input_shape), features)
-        self.traced_cells = TracedCells()
+        self.run = TracedBundles()
 
     def _build_all(self, shape, features):
         self.stem.build(shape)
@@ -51,6 +51,6 @@ class RelaxedNetwork(keras.Model):
         mix = [ops.softmax(ops.convert_to_tensor(alpha), axis=-1) for alpha in alphas]
         first = second = self.stem(ops.cast(images, self.compute_dtype), training=training)
         for cell in self.cells:
-            output = self.traced_cells(cell, (first, second), mix[cell.plan.reduction], training)
+            output = cell((first, second), mix=mix[cell.plan.reduction], training=training, run=self.run)
             first, second = second, output
         return self.classifier(ops.mean(ops.cast(second, self.classifier.compute_dtype), axis=(1, 2)))

@@ -4,16 +4,16 @@ from collections import namedtuple
 
 import keras
 import tensorflow as tf
-from keras import ops
+from keras import ops, tree
 
 from keras_pibnas import optimizers, spaces
-from keras_pibnas.distribution import ReplicatedMixin, global_part
+from keras_pibnas.distribution import ReplicatedMixin, global_part, symbolic
 from keras_pibnas.layers.replicas import on_real_images, replica_count, replica_sum
 from keras_pibnas.search.check import check_pair, check_settings
 from keras_pibnas.search.derive import derive_genotype, softmax
 from keras_pibnas.search.edges import edge_count
 from keras_pibnas.search.network import RelaxedNetwork
-from keras_pibnas.search.traced import values
+from keras_pibnas.search.traced import frozen_weights, shared_functions, values
 
 Seen = namedtuple("Seen", "loss logits state")
 
@@ -118,11 +118,10 @@ class Supernet(ReplicatedMixin, keras.Model):
         """One round of Algorithm 1 on ((x, y), (x_valid, y_valid)); returns the metrics."""
         train, valid = check_pair(data)
         # 1. Move alpha down d/dalpha L_valid(w - xi * dL_train/dw, alpha).
-        optimizers.apply(self.alpha_optimizer, self._alpha_gradients(train, valid), self.alphas)
+        weights = values(self.network.trainable_variables)
+        optimizers.apply(self.alpha_optimizer, self._alpha_gradients(train, valid, weights), self.alphas)
         # 2. Move w down dL_train/dw, at the new alpha.
-        gradient, seen = self.weight_gradient(
-            values(self.network.trainable_variables), values(self.alphas), train
-        )
+        gradient, seen = self.weight_gradient(weights, values(self.alphas), train)
         optimizers.apply(self.optimizer, gradient, self.network.trainable_variables)
         for variable, value in zip(self.network.non_trainable_variables, seen.state, strict=True):
             variable.assign(value)
@@ -145,14 +144,17 @@ class Supernet(ReplicatedMixin, keras.Model):
         if self._traced_alpha_gradients is None:
             self._traced_alpha_gradients = tf.function(self._alpha_gradients, autograph=False)
         to_tensors = tf.nest.map_structure(tf.convert_to_tensor, (tuple(train), tuple(valid)))
-        return list(self._traced_alpha_gradients(*to_tensors))
+        with shared_functions():
+            return list(self._traced_alpha_gradients(*to_tensors))
 
-    def _alpha_gradients(self, train, valid):
+    def _alpha_gradients(self, train, valid, weights=None):
         """Of what this replica adds to the global loss, like every gradient here but those that are summed."""
-        weights, alphas = values(self.network.trainable_variables), values(self.alphas)
+        weights = values(self.network.trainable_variables) if weights is None else weights
+        alphas = values(self.alphas)
         scale = optimizers.loss_scale(self.alpha_optimizer)
         if self.order == 1:
-            return self.loss_gradient(weights, alphas, valid, alphas, scale)[0]
+            with frozen_weights():
+                return self.loss_gradient(weights, alphas, valid, alphas, scale)[0]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(alphas)
             gradient, _ = self.loss_gradient(weights, alphas, train, weights, scale)
@@ -216,9 +218,35 @@ class Supernet(ReplicatedMixin, keras.Model):
         self._loss_tracker.update_state(replica_sum(seen.loss), sample_weight=ops.shape(images)[0])
         return self.compute_metrics(images, labels, seen.logits)
 
+    def make_train_function(self, force=False):
+        """As Keras's, but for `traced.shared_functions`."""
+        before = self.train_function
+        super().make_train_function(force)
+        if self.train_function is not before:
+            step = self.train_function
+
+            def train_function(iterator):
+                with shared_functions():
+                    return step(iterator)
+
+            self.train_function = train_function
+        return self.train_function
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Builds the metrics before the step is traced; made within, they would have it traced twice."""
+        if self._distribute_strategy is not None:
+            return super()._maybe_symbolic_build(iterator, data_batch)
+        if iterator is not None:
+            data_batch = iterator._distributed_dataset.element_spec
+        self._symbolic_build(data_batch=data_batch)
+
     def _symbolic_build(self, iterator=None, data_batch=None):
+        """Metrics and loss, from what a batch looks like; the network has been built before."""
         pair = isinstance(data_batch[0], tuple | list)
-        super()._symbolic_build(data_batch=data_batch[0] if pair else data_batch)
+        x, y = tree.map_structure(symbolic, data_batch[0] if pair else data_batch)
+        logits = keras.KerasTensor((None, self.settings["num_classes"]), self.network.classifier.compute_dtype)
+        for function in (self.compute_metrics, self._compute_loss):
+            keras.src.backend.compute_output_spec(function, x, y, logits)
 
     def mixing_weights(self):
         """[normal, reduce]: the softmax of the alphas as NumPy arrays (edges, ops)."""

@@ -1,59 +1,110 @@
-"""Cells that are alike share one trace."""
+"""Bundles that are alike share one trace."""
+
+import contextlib
+import contextvars
 
 import keras
 import tensorflow as tf
 
 from keras_pibnas.layers.replicas import replica_count
 
+_FROZEN = contextvars.ContextVar("whether gradients by weights are wanted by nobody", default=False)
 
-class TracedCells:
-    """Calls a cell through a tf.function that is traced once for all cells of one shape, and for every pass of a step.
+
+@contextlib.contextmanager
+def frozen_weights():
+    """What is traced inside computes no gradients by the weights of ops (the alpha step of order 1 needs none)."""
+    token = _FROZEN.set(True)
+    try:
+        yield
+    finally:
+        _FROZEN.reset(token)
+
+
+@contextlib.contextmanager
+def shared_functions():
+    """Inside, a function that is called often is optimized once.
+
+    TensorFlow's graph optimizer would make a copy of it for every call, and optimize each: half a minute a search.
+    """
+    name = "function_optimization"
+    before = tf.config.optimizer.get_experimental_options().get(name, True)
+    tf.config.optimizer.set_experimental_options({name: False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({name: before})
+
+
+class TracedBundles:
+    """Calls a MixedBundle through a tf.function that is traced once for all bundles of a kind.
 
     A search step runs the network two to four times, forward and backward; tracing every cell of every pass takes
-    minutes. The function takes a cell's weights as arguments, so another cell's layers can stand for it.
+    minutes, and so does TensorFlow's work on the graph. The function takes the weights as arguments and leaves the
+    numbers of channels and edges open, so one bundle's layers stand for all whose images have the same side.
     """
 
     def __init__(self):
         self._functions = {}
 
-    def __call__(self, cell, previous, mix, training):
+    def __call__(self, bundle, x, mix, training):
         if (
             not training
             or tf.executing_eagerly()
             or isinstance(mix, keras.KerasTensor)
             or replica_count() > 1
         ):
-            return cell(previous, mix=mix, training=training)
-        states = cell.preprocess(previous, training)
-        weights, state = cell.bundle_variables()
-        output, moved = self._function(cell, states)(values(weights), values(state), states, mix)
+            return bundle(x, mix=mix, training=training)
+        weights, state = bundle.trainable_variables, bundle.non_trainable_variables
+        arguments = values(weights), values(state), bundle.inputs(x, mix)
+        total, moved = self._function(bundle, arguments)(*arguments)
         for variable, value in zip(state, moved, strict=True):
             variable.assign(value)
-        return output
+        total.set_shape(bundle.compute_output_shape(x.shape))
+        return bundle.by_edge(total)
 
-    def _function(self, cell, states):
-        key = (cell.plan.reduction, cell.plan.channels, tuple(states.shape[1:]))
+    def _function(self, bundle, arguments):
+        signature = _signature(*arguments, bundle.any_width)
+        key = (_FROZEN.get(), bundle.strides, *((spec.shape, spec.dtype) for spec in tf.nest.flatten(signature)))
         if key not in self._functions:
             self._functions[key] = tf.function(
-                _stateless(cell), autograph=False, experimental_attributes={"_noinline": True}
+                _stateless(bundle, _FROZEN.get()),
+                input_signature=signature,
+                autograph=False,
+                experimental_attributes={"_noinline": True},
             )
         return self._functions[key]
 
 
-def _stateless(cell):
-    variables = cell.bundle_variables()
+def _signature(weights, state, inputs, any_width):
+    """The arguments' types: for any number of images, and where these are right, of channels and edges."""
+    static = 2 if any_width else 4  # of a kernel (kh, kw, I, O)
+    kernels = [_spec(t, (*t.shape[:static], *[None] * len(t.shape[static:]))) for t in weights]
+    vectors = [_spec(t, (None,) if any_width else t.shape) for t in state]
+    shapes = {name: (None, *tensor.shape[1:]) for name, tensor in inputs.items() if len(tensor.shape) == 4}
+    if any_width:
+        shapes = {name: (*shape[:3], None) for name, shape in shapes.items()}
+        shapes |= {"weights": (inputs["weights"].shape[0], None), "source": (None,), "copies": (None, None)}
+    return kernels, vectors, {name: _spec(t, shapes.get(name, t.shape)) for name, t in inputs.items()}
 
-    def walk(weights, state, states, mix):
-        mapping = [
-            pair
-            for own, given in zip(variables, (weights, state), strict=True)
-            for pair in zip(own, given, strict=True)
-        ]
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            output = cell.walk(states, mix, training=True)
-        return output, [scope.get_current_value(variable) for variable in variables[1]]
 
-    return walk
+def _spec(tensor, shape):
+    return tf.TensorSpec(shape, tensor.dtype)
+
+
+def _stateless(bundle, frozen):
+    """(weights, state, inputs) -> the bundle's total and moved statistics, from these tensors alone."""
+    own_weights, own_state = bundle.trainable_variables, bundle.non_trainable_variables
+
+    def total(weights, state, inputs):
+        weights = [tf.stop_gradient(w) for w in weights] if frozen else weights
+        with keras.StatelessScope() as scope:  # a mapping given here would have to have the variables' own shapes
+            for pair in zip([*own_weights, *own_state], [*weights, *state], strict=True):
+                scope.add_update(pair)
+            output = bundle.total(inputs, training=True)
+        return output, [scope.get_current_value(variable) for variable in own_state]
+
+    return total
 
 
 def values(variables):
