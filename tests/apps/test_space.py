@@ -66,7 +66,10 @@ def test_the_table_for_people(capsys):
         (["--space=nope"], "Unknown space 'nope'. Known: "),
         (["--nodes=0"], "--nodes: invalid whole number"),
         (["--space=pibconv", "--blocks=3"], "--blocks is of no use to the space pibconv. Received: 3"),
-        (["--space=darts", "--nodes=100"], "Numbers of up to 4000 digits are printed. Received: choices that give one of "),
+        (
+            ["--space=darts", "--nodes=100"],
+            "Numbers of up to 4000 digits are printed. Received: choices that give one of ",
+        ),
         (["--space=network", "--levels=3"], "--levels is of no use to the space network"),
         (["--space=nasnet", "--nodes=3"], "--nodes is of no use to the space nasnet"),
         (["--kernels", "3", "3"], "`kernels` needs different choices"),
