@@ -35,6 +35,7 @@ def is_portable():
 
 
 def fast(x):
+    """Whether tensor x goes the fast way: see `native.available`."""
     return not _PORTABLE and native.available(x)
 
 

@@ -6,6 +6,7 @@ import contextvars
 import keras
 import tensorflow as tf
 
+from keras_pibnas.layers.primitives import fast
 from keras_pibnas.layers.replicas import replica_count
 
 _FROZEN = contextvars.ContextVar("whether gradients by weights are wanted by nobody", default=False)
@@ -64,7 +65,8 @@ class TracedBundles:
         return bundle.by_edge(total)
 
     def _function(self, bundle, arguments):
-        signature = _signature(*arguments, bundle.any_width)
+        # The plain forms, for GPUs and float64, read numbers of channels from shapes.
+        signature = _signature(*arguments, bundle.any_width and fast(arguments[-1]["x"]))
         key = (_FROZEN.get(), bundle.strides, *((spec.shape, spec.dtype) for spec in tf.nest.flatten(signature)))
         if key not in self._functions:
             self._functions[key] = tf.function(
