@@ -164,9 +164,10 @@ def test_a_keras_optimizer_at_rate_zero_makes_second_order_first(eagerly):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_traced_cells_compute_what_eager_ones_do():
-    """Cells that are alike share one trace; each must still use its own weights."""
-    supernet = small(layers=4, seed=0)
+@pytest.mark.parametrize("order", (1, 2))
+def test_traced_bundles_compute_what_eager_ones_do(order):
+    """Bundles of one kind share a trace, of order 1 one without gradients by weights; each uses its own weights."""
+    supernet = small(layers=4, seed=0, order=order)
     supernet.compile(optimizer=kp.optimizers.SGD(0.1))
     traced = supernet.alpha_gradients(TRAIN, VALID)
     tf.config.run_functions_eagerly(True)
