@@ -31,7 +31,7 @@ def keras_model(path, threads=1):
     tf = _tensorflow(threads)
     import keras
 
-    import keras_pibnas  # noqa: F401, it registers the layers
+    from keras_pibnas import network  # noqa: F401, it registers the layers
 
     model = keras.saving.load_model(path, compile=False)
     call = tf.function(lambda images: model(images, training=False), autograph=False, reduce_retracing=True)

@@ -22,8 +22,8 @@ def model_of(ops, images):
     raw = keras.Model(given, flat)
     random = np.random.default_rng(0)
     for weight in raw.weights:
-        variance = "variance" in weight.name
-        weight.assign(random.uniform(0.5, 1.0, weight.shape) if variance else random.normal(0, 0.3, weight.shape))
+        positive = any(word in weight.name for word in ("variance", "gamma", "beta"))  # no ReLU gives only zeros
+        weight.assign(random.uniform(0.5, 1.0, weight.shape) if positive else random.normal(0, 0.3, weight.shape))
     deviations = [max(np.std(y), 1e-3) for y in raw.predict(images / 255, verbose=0)]
     scaled = [keras.layers.Rescaling(1 / float(std))(x) for x, std in zip(flat, deviations, strict=True)]
     ends = np.cumsum([x.shape[1] for x in flat])
