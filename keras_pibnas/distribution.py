@@ -218,4 +218,6 @@ def _one_replica(spec):
 
 def symbolic(tensor):
     """A KerasTensor of any number of images."""
-    return None if tensor is None else keras.KerasTensor((None, *tensor.shape[1:]), tensor.dtype.name)
+    if tensor is None:
+        return None
+    return keras.KerasTensor((None, *tensor.shape[1:]), keras.backend.standardize_dtype(tensor.dtype))

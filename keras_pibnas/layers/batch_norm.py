@@ -60,7 +60,8 @@ class BatchNorm(keras.layers.Layer):
     def unshifted(self, x, mix=None, training=False):
         """(y, offset), whose sum is the output; x (B, H, W, C), offset (C,) or None for zero."""
         if training and self._one_kernel(x):
-            return self._in_one_kernel(x, mix), None
+            shift = ops.stop_gradient(native.mean(x))[0, 0, 0]
+            return self._in_one_kernel(x - shift, mix, shift), None
         if training:
             mean, variance, count = replica_moments(*moments(x), size(x))
             self._move(mean, _unbiased(variance, count))
@@ -72,13 +73,8 @@ class BatchNorm(keras.layers.Layer):
     def after(self, convolve, x, kernel, mix=None, training=False):
         """`unshifted` of convolve(x, kernel). In inference the scale goes into the kernel instead of the image.
 
-        In training the convolution takes off the mean of its first image, a constant: a mean of millions of numbers
-        around a large one loses digits, and then ReLUs near their kink fall on the other side.
         kernel: (kh, kw, I, C), or (k, k, C, 1) of a depthwise convolution.
         """
-        if training and self._one_kernel(x):
-            shift = ops.stop_gradient(ops.mean(convolve(x[:1], kernel), (0, 1, 2)))
-            return self._in_one_kernel(bias_add(convolve(x, kernel), -shift), mix, shift), None
         if training:
             return self.unshifted(convolve(x, kernel), mix, True)
         scale, offset = self.coefficients(self.moving_mean, self.moving_variance, mix)
@@ -87,8 +83,15 @@ class BatchNorm(keras.layers.Layer):
         return y, ops.cast(offset, y.dtype)
 
     def pointwise(self, x, kernel, mix=None, training=False):
-        """`unshifted` of the 1x1 convolution of x (B, H, W, G * I) with kernel (1, 1, I, G * O)."""
-        return self.after(lambda x, k: pointwise(x, ops.cast(k, x.dtype)), x, kernel, mix, training)
+        """`unshifted` of the 1x1 convolution of x (B, H, W, G * I) with kernel (1, 1, I, G * O).
+
+        Its mean is that of x, convolved, and the convolution can take it off as a bias.
+        """
+        convolve = lambda x, k: pointwise(x, ops.cast(k, x.dtype))  # noqa: E731
+        if not training or not self._one_kernel(x):
+            return self.after(convolve, x, kernel, mix, training)
+        shift = ops.stop_gradient(convolve(native.mean(x), kernel))[0, 0, 0]
+        return self._in_one_kernel(bias_add(convolve(x, kernel), -shift), mix, shift), None
 
     def _one_kernel(self, x):
         return fast(x) and replica_count() == 1
@@ -101,7 +104,9 @@ class BatchNorm(keras.layers.Layer):
         if self._one_kernel(x):
             one = ops.ones_like(x[0, 0, 0], dtype=self.moving_mean.dtype)
             zero = ops.zeros_like(one)
-            y, mean, unbiased = native.batch_norm(x, one, zero, zero, zero, 0.0, self.epsilon)
+            shift = ops.stop_gradient(native.mean(x))[0, 0, 0]
+            y, mean, unbiased = native.batch_norm(x - shift, one, zero, zero, zero, 0.0, self.epsilon)
+            mean = mean + ops.cast(shift, mean.dtype)
         else:
             mean, variance, count = replica_moments(*moments(x), size(x))
             inverse = ops.rsqrt(variance + self.epsilon)
@@ -110,8 +115,12 @@ class BatchNorm(keras.layers.Layer):
         self._move(spread(mean), spread(unbiased))
         return y
 
-    def _in_one_kernel(self, x, mix, shift=None):
-        """The output for x, from which `shift` has been taken off."""
+    def _in_one_kernel(self, x, mix, shift):
+        """The output for x, from which its mean, `shift`, has been taken off.
+
+        The kernel adds a channel's numbers up one by one: around a large mean that loses digits, and then ReLUs near
+        their kink fall on the other side.
+        """
         state = [variable.value for variable in (self.moving_mean, self.moving_variance)]
         scale = ops.ones_like(state[0]) if self.gamma is None else self.gamma
         offset = ops.zeros_like(state[0]) if self.beta is None else self.beta
@@ -119,9 +128,7 @@ class BatchNorm(keras.layers.Layer):
             weight = repeat(ops.cast(mix, scale.dtype), x.shape[-1])
             scale, offset = scale * weight, offset * weight
         y, mean, variance = native.batch_norm(x, scale, offset, *state, self.momentum, self.epsilon)
-        if shift is not None:
-            mean = mean + (1.0 - self.momentum) * ops.cast(shift, mean.dtype)
-        self.moving_mean.assign(mean)
+        self.moving_mean.assign(mean + (1.0 - self.momentum) * ops.cast(shift, mean.dtype))
         self.moving_variance.assign(variance)
         return y
 

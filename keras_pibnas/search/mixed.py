@@ -24,6 +24,7 @@ class MixedBundle(keras.layers.Layer):
 
     def __init__(self, space, channels, strides, branches, **kwargs):
         super().__init__(**kwargs)
+        self._convert_input_args = False  # mix stays float32, whatever floats the images have
         self.channels, self.strides, self.branches = channels, strides, branches
         self.columns = [i for i, name in enumerate(space.primitives) if canonical(name) != "none"]
         self.ops = [

@@ -194,6 +194,8 @@ class Supernet(ReplicatedMixin, keras.Model):
             seen = self.see(weights, alphas, batch)
             loss = seen.loss if scale is None else seen.loss * scale
         gradient = tape.gradient(loss, sources, unconnected_gradients="zero")
+        for part, source in zip(tf.nest.flatten(gradient), tf.nest.flatten(sources), strict=True):
+            part.set_shape(source.shape)  # traced bundles leave numbers of channels open
         if scale is not None:
             gradient = tf.nest.map_structure(lambda g: g / scale, gradient)
         return gradient, seen
