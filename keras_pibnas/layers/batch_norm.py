@@ -60,6 +60,8 @@ class BatchNorm(keras.layers.Layer):
     def unshifted(self, x, mix=None, training=False):
         """(y, offset), whose sum is the output; x (B, H, W, C), offset (C,) or None for zero."""
         if training and self._one_kernel(x):
+            if narrow(x):
+                return self._in_one_kernel(x, mix, 0.0), None
             shift = ops.stop_gradient(native.mean(x))[0, 0, 0]
             return self._in_one_kernel(x - shift, mix, shift), None
         if training:
@@ -88,7 +90,7 @@ class BatchNorm(keras.layers.Layer):
         Its mean is that of x, convolved, and the convolution can take it off as a bias.
         """
         convolve = lambda x, k: pointwise(x, ops.cast(k, x.dtype))  # noqa: E731
-        if not training or not self._one_kernel(x):
+        if not training or not self._one_kernel(x) or narrow(x):
             return self.after(convolve, x, kernel, mix, training)
         shift = ops.stop_gradient(convolve(native.mean(x), kernel))[0, 0, 0]
         return self._in_one_kernel(bias_add(convolve(x, kernel), -shift), mix, shift), None
@@ -104,8 +106,9 @@ class BatchNorm(keras.layers.Layer):
         if self._one_kernel(x):
             one = ops.ones_like(x[0, 0, 0], dtype=self.moving_mean.dtype)
             zero = ops.zeros_like(one)
-            shift = ops.stop_gradient(native.mean(x))[0, 0, 0]
-            y, mean, unbiased = native.batch_norm(x - shift, one, zero, zero, zero, 0.0, self.epsilon)
+            shift = 0.0 if narrow(x) else ops.stop_gradient(native.mean(x))[0, 0, 0]
+            x = x if narrow(x) else x - shift
+            y, mean, unbiased = native.batch_norm(x, one, zero, zero, zero, 0.0, self.epsilon)
             mean = mean + ops.cast(shift, mean.dtype)
         else:
             mean, variance, count = replica_moments(*moments(x), size(x))
@@ -159,6 +162,11 @@ class BatchNorm(keras.layers.Layer):
             "momentum": self.momentum,
             "epsilon": self.epsilon,
         }
+
+
+def narrow(x):
+    """Whether x has so few digits that taking its mean off would cost more of them than it saves."""
+    return keras.backend.standardize_dtype(x.dtype) in ("bfloat16", "float16")
 
 
 def _unbiased(variance, count):

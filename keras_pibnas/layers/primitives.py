@@ -182,4 +182,5 @@ def twice_gelu(u):
     """2 * INNER * gelu(u / INNER): three passes over the image, where both factors can go into neighbouring kernels."""
     if _PORTABLE:
         return 2 * INNER * gelu(u / INNER)
-    return u + u * ops.erf(u)
+    wide = _at_least_float32(u)  # for negative u, few digits of 1 + erf(u) are left
+    return ops.cast(wide * (1.0 + ops.erf(wide)), u.dtype)
