@@ -83,6 +83,8 @@ class Conv(ConvOp):
     Args: as `Op`; kernel_size: k, odd; groups: a divisor of the channels.
     """
 
+    relu_first = True
+
     def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, groups=1, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size, self.groups = check_kernel_size(self, kernel_size), check_groups(self, groups)
@@ -92,8 +94,7 @@ class Conv(ConvOp):
         size = (self.kernel_size, self.strides, self.groups)
         self.conv = self.conv_bn("conv", self.channels, self.channels, *size)
 
-    def unshifted(self, x, mix=None, training=False):
-        x = ops.relu(x)
+    def after_relu(self, x, mix=None, training=False):
         return self.conv.unshifted(x if self.groups == 1 else self.every_edge(x), mix, training)
 
     def get_config(self):

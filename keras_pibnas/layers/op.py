@@ -34,6 +34,9 @@ class Op(keras.layers.Layer):
     # then gets x (B, H, W, E * C), all that the edges read, and mix (E * C,), and one trace serves many bundles.
     any_width = False
 
+    # Whether the op begins with ReLU, and has `after_relu`: a bundle then computes the ReLU once for all its ops.
+    relu_first = False
+
     def __init__(self, channels, strides=1, affine=True, branches=1, **kwargs):
         super().__init__(**kwargs)
         for name, value in (("channels", channels), ("branches", branches)):
@@ -76,6 +79,10 @@ class Op(keras.layers.Layer):
 
     def unshifted(self, x, mix=None, training=False):
         """The output without its last bias, and that bias (E * C,) or None; a sum of ops adds all biases at once."""
+        return self.after_relu(keras.ops.relu(x), mix, training)
+
+    def after_relu(self, x, mix=None, training=False):
+        """`unshifted`, where x has been through the op's first ReLU."""
         raise NotImplementedError
 
     def compute_output_shape(self, input_shape):

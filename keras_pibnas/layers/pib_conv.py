@@ -95,6 +95,8 @@ class PIBConvTable(PIBConv):
     Args: as `PIBConv`.
     """
 
+    relu_first = True
+
     def build(self, input_shape):
         super().build(input_shape)
         self.batch_norm_2 = BatchNorm(self.affine, name="batch_norm_2", dtype=self.dtype_policy)
@@ -105,7 +107,10 @@ class PIBConvTable(PIBConv):
         return self.branches * self.hidden
 
     def unshifted(self, x, mix=None, training=False):
-        x = tile(ops.relu(x), self.channels, self.branches)
+        return self.after_relu(ops.relu(x), mix, training)
+
+    def after_relu(self, x, mix=None, training=False):
+        x = tile(x, self.channels, self.branches)
         x = depthwise(x, self.depthwise, self.strides)
         x = ops.relu(bias_add(*self.batch_norm.pointwise(x, self.pointwise_1, None, training)))
         x = convolution(x, ops.cast(self.grouped, x.dtype))

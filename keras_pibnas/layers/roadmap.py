@@ -15,6 +15,8 @@ from keras_pibnas.layers.separable import SepConv, check_kernel_size
 class SepConvGELU(SepConv):
     """Twice: GELU, depthwise k (the first one strided), 1x1, BN. The roadmap's first step. Args: as `SepConv`."""
 
+    relu_first = False
+
     def unshifted(self, x, mix=None, training=False):
         x = tile(gelu(x), self.channels, self.branches)
         x = depthwise(x, self.depthwise_1, self.strides)

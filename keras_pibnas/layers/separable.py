@@ -20,7 +20,7 @@ def check_kernel_size(layer, size):
 class DilConv(Op):
     """ReLU, depthwise k with dilation, 1x1, BN. DARTS, `dil_conv_k`. Args: as `Op`; kernel_size: odd; dilation."""
 
-    any_width = True
+    any_width = relu_first = True
 
     def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, dilation=2, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
@@ -33,8 +33,8 @@ class DilConv(Op):
         self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
         self.batch_norm.build_for(self.width)
 
-    def unshifted(self, x, mix=None, training=False):
-        x = tile(ops.relu(x), self.channels, self.branches)
+    def after_relu(self, x, mix=None, training=False):
+        x = tile(x, self.channels, self.branches)
         x = depthwise(x, self.depthwise, self.strides, self.dilation)
         return self.batch_norm.pointwise(x, self.pointwise, mix, training)
 
@@ -49,7 +49,7 @@ class SepConv(Op):
     Args: as `Op`; kernel_size: odd.
     """
 
-    any_width = True
+    any_width = relu_first = True
 
     def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
@@ -66,8 +66,8 @@ class SepConv(Op):
         self.batch_norm_1.build_for(self.width)
         self.batch_norm_2.build_for(self.width)
 
-    def unshifted(self, x, mix=None, training=False):
-        x = tile(ops.relu(x), self.channels, self.branches)
+    def after_relu(self, x, mix=None, training=False):
+        x = tile(x, self.channels, self.branches)
         x = depthwise(x, self.depthwise_1, self.strides)
         x = ops.relu(bias_add(*self.batch_norm_1.pointwise(x, self.pointwise_1, None, training)))
         return self.batch_norm_2.pointwise(depthwise(x, self.depthwise_2), self.pointwise_2, mix, training)
@@ -80,7 +80,7 @@ class SepConv(Op):
 class Conv7x1_1x7(Op):  # noqa: N801, the op's published name
     """ReLU, 1x7 convolution of stride (1, s), 7x1 of stride (s, 1), BN. AmoebaNet's and PIBConv's `conv_7x1_1x7`."""
 
-    any_width = True
+    any_width = relu_first = True
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -89,7 +89,7 @@ class Conv7x1_1x7(Op):  # noqa: N801, the op's published name
         self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
         self.batch_norm.build_for(self.width)
 
-    def unshifted(self, x, mix=None, training=False):
-        x = convolution(ops.relu(x), ops.cast(self.row, x.dtype), (1, self.strides))
+    def after_relu(self, x, mix=None, training=False):
+        x = convolution(x, ops.cast(self.row, x.dtype), (1, self.strides))
         convolve = lambda x, k: convolution(x, ops.cast(k, x.dtype), (self.strides, 1))  # noqa: E731
         return self.batch_norm.after(convolve, x, ops.convert_to_tensor(self.column), mix, training)

@@ -26,6 +26,8 @@ class FactorizedReduce(Op):
     `channels`).
     """
 
+    relu_first = True
+
     def __init__(self, channels, strides=2, affine=True, branches=1, inputs=None, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
         if strides != 2:
@@ -52,8 +54,7 @@ class FactorizedReduce(Op):
         self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
         self.batch_norm.build_for(self.width)
 
-    def unshifted(self, x, mix=None, training=False):
-        x = ops.relu(x)
+    def after_relu(self, x, mix=None, training=False):
         x = ops.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
         x = self._stack(x[:, ::2, ::2], x[:, 1::2, 1::2])
         return self.batch_norm.pointwise(x, self._joint_kernel(), mix, training)

@@ -48,49 +48,50 @@ class MixedBundle(keras.layers.Layer):
     def inputs(self, x, mix):
         """The tensors that `total` takes, by name.
 
-        For ops of any width: x; `tiled`, what every edge reads of it, (B, H, W, E * C); `weights` (O, E * C); `source`
-        (E * C,), the channel of x that a channel of an edge reads; `copies` (S * C, E * C), the same as a matrix.
+        What the ops read: `x`, its ReLU `relu_x`, and for ops of any width these as every edge has them, `tiled_x` and
+        `tiled_relu_x`, (B, H, W, E * C). The weights, `mix` (E, O). If all ops are of any width, `source` (E * C,), the
+        channel of x that a channel of an edge reads, and the same as a matrix, `copies` (S * C, E * C).
         """
+        inputs = self._states(x) | {"mix": mix}
         if not self.any_width:
-            return {"x": x, "mix": mix}
-        channels = self.channels
-        edges = ops.broadcast_to(ops.transpose(mix)[..., None], (mix.shape[1], self.branches, channels))
-        source, copies = _reads(x.shape[-1] // channels, self.branches, channels)
-        return {
-            "x": x,
-            "tiled": tile(x, channels, self.branches),
-            "weights": ops.reshape(edges, (mix.shape[1], self.branches * channels)),
-            "source": ops.convert_to_tensor(source),
-            "copies": ops.convert_to_tensor(copies, x.dtype),
-        }
+            return inputs
+        source, copies = _sources(x.shape[-1] // self.channels, self.branches, self.channels)
+        return inputs | {"source": ops.convert_to_tensor(source), "copies": ops.convert_to_tensor(copies, x.dtype)}
+
+    def _states(self, x):
+        names = {_reads(op) for op in self.ops}
+        states = {"x": x} | ({"relu_x": ops.relu(x)} if any("relu" in name for name in names) else {})
+        tiled = {name: states[name.removeprefix("tiled_")] for name in names if name.startswith("tiled_")}
+        tiled = {name: tile(state, self.channels, self.branches) for name, state in sorted(tiled.items())}
+        return {name: state for name, state in states.items() if name in {"x", *names}} | tiled
 
     def total(self, inputs, training):
         """(B, H', W', E * C), from what `inputs` gives."""
         make = self._parts if self.any_width else self._parts_of_edges
-        parts = list(make(training=training, **inputs))
+        parts = list(make(inputs, training))
         offsets = [offset for _, offset in parts if offset is not None]
         total = add_n([part for part, _ in parts])
         return bias_add(total, add_n(offsets)) if offsets else total
 
-    def _parts(self, x, tiled, weights, source, copies, training):
-        weights = ops.unstack(weights, axis=0)
+    def _parts(self, inputs, training):
+        weights = _every_channel(inputs["mix"], ops.shape(inputs["copies"])[1])
         parts, shared = [], []
         for op, column in zip(self.ops, self.columns, strict=True):
             if isinstance(op, SharedOp):
-                shared.append(op.shared(x, weights[column], training, source))
+                shared.append(op.shared(inputs["x"], weights[column], training, inputs["source"]))
             else:
-                parts.append(op.unshifted(tiled, weights[column], training))
+                parts.append(_unshifted(op, inputs, weights[column], training))
         if shared:
-            parts.append(_expand_together(shared, copies))
+            parts.append(_expand_together(shared, inputs["copies"]))
         return parts
 
-    def _parts_of_edges(self, x, mix, training):
-        weights = ops.unstack(mix, axis=1)
+    def _parts_of_edges(self, inputs, training):
+        weights = ops.unstack(inputs["mix"], axis=1)
         for op, column in zip(self.ops, self.columns, strict=True):
             if isinstance(op, Op):
-                yield op.unshifted(x, weights[column], training)
+                yield _unshifted(op, inputs, weights[column], training)
             else:
-                yield op(x, mix=weights[column], training=training), None
+                yield op(inputs["x"], mix=weights[column], training=training), None
 
     def by_edge(self, total):
         """(B, H', W', E * C) -> E tensors (B, H', W', C)."""
@@ -99,6 +100,24 @@ class MixedBundle(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         batch, height, width = input_shape[:3]
         return (batch, -(-height // self.strides), -(-width // self.strides), self.branches * self.channels)
+
+
+def _every_channel(mix, width):
+    """(E, O) -> for each op, the weights of the channels of all edges, (width,)."""
+    edges, count = ops.shape(mix)[0], mix.shape[1]
+    weights = ops.broadcast_to(ops.transpose(mix)[..., None], (count, edges, width // edges))
+    return ops.unstack(ops.reshape(weights, (count, width)), axis=0)
+
+
+def _reads(op):
+    """The name of what an op reads, in `MixedBundle.inputs`."""
+    if not isinstance(op, Op) or isinstance(op, SharedOp):
+        return "x"
+    return ("tiled_" if op.any_width else "") + ("relu_x" if op.relu_first else "x")
+
+
+def _unshifted(op, inputs, mix, training):
+    return (op.after_relu if op.relu_first else op.unshifted)(inputs[_reads(op)], mix, training)
 
 
 def _expand_together(shared, copies):
@@ -110,7 +129,7 @@ def _expand_together(shared, copies):
 
 
 @functools.cache
-def _reads(sources, branches, channels):
+def _sources(sources, branches, channels):
     """For the channels of all edges, the channels of S states that they read: (E * C,), and as a 0/1 matrix."""
     edges = np.repeat(np.arange(sources), branches // sources)
     source = (edges[:, None] * channels + np.arange(channels)).ravel()
