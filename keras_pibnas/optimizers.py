@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_pibnas import packs
 from keras_pibnas.layers.replicas import replica_sum
 
 
@@ -11,24 +12,37 @@ class _GlobalClipping(keras.optimizers.Optimizer):
 
     def _clip_gradients(self, grads):
         grads = replica_sum(list(grads))
-        if self.global_clipnorm is None or keras.backend.backend() != "tensorflow":
+        if self.global_clipnorm is None or not packs.available() or any(g is None for g in grads):
             return super()._clip_gradients(grads)
-        import tensorflow as tf
-
-        norm = tf.linalg.global_norm(grads)  # a quarter of the nodes that Keras's takes
-        scale = self.global_clipnorm / tf.maximum(norm, tf.cast(self.global_clipnorm, norm.dtype))
-        return [None if g is None else g * tf.cast(scale, g.dtype) for g in grads]
+        squares = ops.stack([packs.run(_sum_of_squares, pack) for pack in packs.split(grads)])
+        limit = ops.cast(self.global_clipnorm, squares.dtype)
+        scale = limit / ops.maximum(ops.sqrt(ops.sum(squares)), limit)
+        clipped = [gradient for pack in packs.split(grads) for gradient in packs.run(_times, pack, scale)]
+        return packs.like(clipped, grads)
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars  # they are summed already
 
 
-def _one_tensorflow_device():
-    if keras.backend.backend() != "tensorflow":
-        return False
+def _sum_of_squares(gradients):
     import tensorflow as tf
 
-    return not tf.distribute.has_strategy()
+    return tf.add_n([2.0 * tf.nn.l2_loss(gradient) for gradient in gradients])
+
+
+def _times(gradients, scale):
+    return [gradient * ops.cast(scale, gradient.dtype) for gradient in gradients]
+
+
+def _momentum_steps(variables, velocities, gradients, values, scalars):
+    """`SGD.update_step` in one TensorFlow kernel a variable; the first two are handles."""
+    import tensorflow as tf
+
+    for variable, velocity, gradient, value in zip(variables, velocities, gradients, values, strict=True):
+        rate, momentum, l2 = (tf.cast(scalar, value.dtype) for scalar in scalars)
+        tf.raw_ops.ResourceApplyMomentum(
+            var=variable, accum=velocity, lr=rate, grad=tf.cast(gradient, value.dtype) + l2 * value, momentum=momentum
+        )
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -63,25 +77,14 @@ class SGD(_GlobalClipping):
         self.assign_sub(variable, rate * moved)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if not _one_tensorflow_device():
+        if not packs.available():
             return super()._backend_update_step(grads, trainable_variables, learning_rate)
-        return self._fused_steps(grads, trainable_variables, learning_rate)
-
-    def _fused_steps(self, gradients, variables, learning_rate):
-        """The same in one TensorFlow kernel a variable: hundreds of them take many nodes, and those start-up time."""
-        import tensorflow as tf
-
-        momentum, l2 = (tf.constant(value, "float32") for value in (self.momentum, self.l2))
-        for gradient, variable in zip(gradients, variables, strict=True):
-            velocity, kind = self.velocities[self._get_variable_index(variable)].value, variable.dtype
-            value = variable.value if isinstance(variable, keras.Variable) else variable
-            tf.raw_ops.ResourceApplyMomentum(
-                var=value.handle,
-                accum=velocity.handle,
-                lr=tf.cast(learning_rate, kind),
-                grad=tf.cast(gradient, kind) + tf.cast(l2, kind) * value,
-                momentum=tf.cast(momentum, kind),
-            )
+        velocities = [self.velocities[self._get_variable_index(v)] for v in trainable_variables]
+        scalars = [ops.cast(value, "float32") for value in (learning_rate, self.momentum, self.l2)]
+        lists = trainable_variables, velocities, grads
+        for variables, accumulators, gradients in zip(*map(packs.split, lists), strict=True):
+            handles = packs.handles(variables), packs.handles(accumulators)
+            packs.run(_momentum_steps, *handles, gradients, packs.read(variables), scalars)
 
     def virtual_step(self, gradients, variables, values):
         """Where a step from `values` would lead, without clipping: w - lr (m v + g + l2 w). Assigns nothing.

@@ -62,7 +62,7 @@ class BatchNorm(keras.layers.Layer):
         if training and self._one_kernel(x):
             if narrow(x):
                 return self._in_one_kernel(x, mix, 0.0), None
-            shift = ops.stop_gradient(native.mean(x))[0, 0, 0]
+            shift = ops.stop_gradient(ops.reshape(native.mean(x), (-1,)))
             return self._in_one_kernel(x - shift, mix, shift), None
         if training:
             mean, variance, count = replica_moments(*moments(x), size(x))
@@ -92,7 +92,7 @@ class BatchNorm(keras.layers.Layer):
         convolve = lambda x, k: pointwise(x, ops.cast(k, x.dtype))  # noqa: E731
         if not training or not self._one_kernel(x) or narrow(x):
             return self.after(convolve, x, kernel, mix, training)
-        shift = ops.stop_gradient(convolve(native.mean(x), kernel))[0, 0, 0]
+        shift = ops.stop_gradient(ops.reshape(convolve(native.mean(x), kernel), (-1,)))
         return self._in_one_kernel(bias_add(convolve(x, kernel), -shift), mix, shift), None
 
     def _one_kernel(self, x):
@@ -106,7 +106,7 @@ class BatchNorm(keras.layers.Layer):
         if self._one_kernel(x):
             one = ops.ones_like(x[0, 0, 0], dtype=self.moving_mean.dtype)
             zero = ops.zeros_like(one)
-            shift = 0.0 if narrow(x) else ops.stop_gradient(native.mean(x))[0, 0, 0]
+            shift = 0.0 if narrow(x) else ops.stop_gradient(ops.reshape(native.mean(x), (-1,)))
             x = x if narrow(x) else x - shift
             y, mean, unbiased = native.batch_norm(x, one, zero, zero, zero, 0.0, self.epsilon)
             mean = mean + ops.cast(shift, mean.dtype)

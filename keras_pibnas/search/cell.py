@@ -58,9 +58,9 @@ class RelaxedCell(keras.layers.Layer):
     def _walk(self, state, mix, training, run):
         """From states 0 and 1, side by side, through all nodes to the concatenated output."""
         arrived = [[] for _ in range(self.nodes)]
-        nodes = []
+        nodes, mix = [], ops.unstack(mix, axis=0)
         for bundle, edges, rows in zip(self.bundles, self.edges, self.rows, strict=True):
-            outputs = run(bundle, state, ops.take(mix, rows, axis=0), training)
+            outputs = run(bundle, state, ops.stack([mix[row] for row in rows]), training)
             for (_, node), output in zip(edges, outputs, strict=True):
                 arrived[node].append(output)
             state = add_n(arrived[len(nodes)])  # by now all edges into this node have been computed

@@ -6,14 +6,14 @@ import keras
 import tensorflow as tf
 from keras import ops, tree
 
-from keras_pibnas import optimizers, spaces
+from keras_pibnas import optimizers, packs, spaces
 from keras_pibnas.distribution import ReplicatedMixin, global_part, symbolic
 from keras_pibnas.layers.replicas import on_real_images, replica_count, replica_sum
 from keras_pibnas.search.check import check_pair, check_settings
 from keras_pibnas.search.derive import derive_genotype, softmax
 from keras_pibnas.search.edges import edge_count
 from keras_pibnas.search.network import RelaxedNetwork
-from keras_pibnas.search.traced import frozen_weights, shared_functions, values
+from keras_pibnas.search.traced import frozen_weights, shared_functions
 
 Seen = namedtuple("Seen", "loss logits state")
 
@@ -82,7 +82,7 @@ class Supernet(ReplicatedMixin, keras.Model):
 
     def call(self, images, training=False):
         """Logits (B, num_classes) of images (B, H, W, C) at the current alphas."""
-        return self.network(images, values(self.alphas), training=training)
+        return self.network(images, packs.read(self.alphas), training=training)
 
     def compile(
         self, optimizer=None, alpha_optimizer=None, loss=None, metrics=None, auto_scale_loss=True, **kwargs
@@ -118,13 +118,12 @@ class Supernet(ReplicatedMixin, keras.Model):
         """One round of Algorithm 1 on ((x, y), (x_valid, y_valid)); returns the metrics."""
         train, valid = check_pair(data)
         # 1. Move alpha down d/dalpha L_valid(w - xi * dL_train/dw, alpha).
-        weights = values(self.network.trainable_variables)
+        weights = packs.read(self.network.trainable_variables)
         optimizers.apply(self.alpha_optimizer, self._alpha_gradients(train, valid, weights), self.alphas)
         # 2. Move w down dL_train/dw, at the new alpha.
-        gradient, seen = self.weight_gradient(weights, values(self.alphas), train)
+        gradient, seen = self.weight_gradient(weights, packs.read(self.alphas), train)
         optimizers.apply(self.optimizer, gradient, self.network.trainable_variables)
-        for variable, value in zip(self.network.non_trainable_variables, seen.state, strict=True):
-            variable.assign(value)
+        packs.assign(self.network.non_trainable_variables, seen.state)
         return self.measure(train, seen)
 
     def alpha_gradients(self, train, valid):
@@ -149,8 +148,8 @@ class Supernet(ReplicatedMixin, keras.Model):
 
     def _alpha_gradients(self, train, valid, weights=None):
         """Of what this replica adds to the global loss, like every gradient here but those that are summed."""
-        weights = values(self.network.trainable_variables) if weights is None else weights
-        alphas = values(self.alphas)
+        weights = packs.read(self.network.trainable_variables) if weights is None else weights
+        alphas = packs.read(self.alphas)
         scale = optimizers.loss_scale(self.alpha_optimizer)
         if self.order == 1:
             with frozen_weights():
@@ -203,7 +202,7 @@ class Supernet(ReplicatedMixin, keras.Model):
     def see(self, weights, alphas, batch):
         """Loss, logits and moved statistics of a batch in training mode, as functions of weights and alphas."""
         images, labels = batch
-        state = values(self.network.non_trainable_variables)
+        state = packs.read(self.network.non_trainable_variables)
         moved = []
 
         def logits_of(images):

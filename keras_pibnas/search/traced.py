@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_pibnas.layers.primitives import fast
 from keras_pibnas.layers.replicas import replica_count
+from keras_pibnas.packs import read
 
 _FROZEN = contextvars.ContextVar("whether gradients by weights are wanted by nobody", default=False)
 
@@ -56,11 +57,12 @@ class TracedBundles:
             or replica_count() > 1
         ):
             return bundle(x, mix=mix, training=training)
-        weights, state = bundle.trainable_variables, bundle.non_trainable_variables
-        arguments = values(weights), values(state), bundle.inputs(x, mix)
+        state = bundle.non_trainable_variables
+        arguments = read(bundle.trainable_variables), read(state), bundle.inputs(x, mix)
         total, moved = self._function(bundle, arguments)(*arguments)
-        for variable, value in zip(state, moved, strict=True):
-            variable.assign(value)
+        if state and not _FROZEN.get():
+            for variable, value in zip(state, tf.split(moved, [v.shape[0] for v in state]), strict=True):
+                variable.assign(value)
         total.set_shape(bundle.compute_output_shape(x.shape))
         return bundle.by_edge(total)
 
@@ -86,7 +88,7 @@ def _signature(weights, state, inputs, any_width):
     shapes = {name: (None, *tensor.shape[1:]) for name, tensor in inputs.items() if len(tensor.shape) == 4}
     if any_width:
         shapes = {name: (*shape[:3], None) for name, shape in shapes.items()}
-        shapes |= {"weights": (inputs["weights"].shape[0], None), "source": (None,), "copies": (None, None)}
+        shapes |= {"mix": (None, inputs["mix"].shape[1]), "source": (None,), "copies": (None, None)}
     return kernels, vectors, {name: _spec(t, shapes.get(name, t.shape)) for name, t in inputs.items()}
 
 
@@ -95,7 +97,10 @@ def _spec(tensor, shape):
 
 
 def _stateless(bundle, frozen):
-    """(weights, state, inputs) -> the bundle's total and moved statistics, from these tensors alone."""
+    """(weights, state, inputs) -> the bundle's total and moved statistics, end to end, from these tensors alone.
+
+    As one vector: TensorFlow makes a constant of zeros for every output that has no gradient. None of a frozen one's.
+    """
     own_weights, own_state = bundle.trainable_variables, bundle.non_trainable_variables
 
     def total(weights, state, inputs):
@@ -104,11 +109,8 @@ def _stateless(bundle, frozen):
             for pair in zip([*own_weights, *own_state], [*weights, *state], strict=True):
                 scope.add_update(pair)
             output = bundle.total(inputs, training=True)
-        return output, [scope.get_current_value(variable) for variable in own_state]
+        if frozen or not own_state:
+            return output, tf.zeros((0,))
+        return output, tf.stop_gradient(tf.concat([scope.get_current_value(v) for v in own_state], 0))
 
     return total
-
-
-def values(variables):
-    """The variables' values as tensors, read once."""
-    return [tf.convert_to_tensor(variable.value) for variable in variables]

@@ -1,0 +1,102 @@
+"""The same for many variables, in few nodes of a TensorFlow graph.
+
+A search step reads, clips, moves and assigns a thousand variables. One by one they are most of its graph, and every
+node delays the first step. Here a function takes SIZE of them at a time, in one node, and is traced once for all.
+"""
+
+import functools
+
+import keras
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+SIZE = 64
+
+
+def available():
+    """Whether a TensorFlow graph is being traced, and variables are plain ones: not those of a strategy."""
+    return (
+        keras.backend.backend() == "tensorflow"
+        and not tf.executing_eagerly()
+        and not tf.distribute.has_strategy()
+    )
+
+
+def read(variables):
+    """The values of variables as tensors."""
+    held = [_held(variable) for variable in variables]
+    if not available() or not all(isinstance(value, tf.Variable) for value in held):
+        return [keras.ops.convert_to_tensor(value) for value in held]
+    values = []
+    for pack in split(held):
+        values += run(_reader(tuple(value.dtype for value in pack)), handles(pack))
+    return like(values, held)
+
+
+def assign(variables, values):
+    """Assigns to variables."""
+    if not available():
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return
+    for pack, new in zip(split(handles(variables)), split(values), strict=True):
+        run(_assign, pack, new)
+
+
+def handles(variables):
+    """What functions given to `run` know the variables by."""
+    return [_held(variable).handle for variable in variables]
+
+
+def _held(variable):
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def split(tensors):
+    """A list in parts of at most SIZE."""
+    return [tensors[start : start + SIZE] for start in range(0, len(tensors), SIZE)]
+
+
+def like(tensors, models):
+    """The tensors, known to have the shapes of the models: what comes out of `run` has none."""
+    for tensor, model in zip(tensors, models, strict=True):
+        tensor.set_shape(model.shape)
+    return tensors
+
+
+def run(body, *arguments):
+    """body(*arguments), in one node of the graph.
+
+    body: a function that lives as long as the module, of tensors of any shape; arguments: tensors, variables' handles
+    and lists of both.
+    """
+    kinds = tuple(
+        tuple(t.dtype for t in argument) if isinstance(argument, list) else argument.dtype for argument in arguments
+    )
+    return _function(body, kinds)(*arguments)
+
+
+@functools.cache
+def _function(body, kinds):
+    signature = [[_spec(k) for k in kind] if isinstance(kind, tuple) else _spec(kind) for kind in kinds]
+    attributes = {"_noinline": True}
+    return tf.function(body, signature, autograph=False, experimental_attributes=attributes)
+
+
+def _spec(dtype):
+    return tf.TensorSpec(() if dtype == tf.resource else None, dtype)
+
+
+@functools.cache
+def _reader(dtypes):
+    def read(handles):
+        pairs = zip(handles, dtypes, strict=True)
+        return [tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype) for handle, dtype in pairs]
+
+    return read
+
+
+def _assign(handles, values):
+    for handle, value in zip(handles, values, strict=True):
+        tf.raw_ops.AssignVariableOp(resource=handle, value=value)
