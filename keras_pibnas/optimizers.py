@@ -34,6 +34,14 @@ def _times(gradients, scale):
     return [gradient * ops.cast(scale, gradient.dtype) for gradient in gradients]
 
 
+def _steps_from(values, velocities, gradients, scalars):
+    moved = []
+    for value, velocity, gradient in zip(values, velocities, gradients, strict=True):
+        rate, momentum, l2 = (ops.cast(scalar, value.dtype) for scalar in scalars)
+        moved.append(value - rate * (momentum * velocity + gradient + l2 * value))
+    return moved
+
+
 def _momentum_steps(variables, velocities, gradients, values, scalars):
     """`SGD.update_step` in one TensorFlow kernel a variable; the first two are handles."""
     import tensorflow as tf
@@ -91,12 +99,11 @@ class SGD(_GlobalClipping):
 
         Equation (7) of DARTS with its optimizer's momentum and L2 term. Lists of tensors in the order of variables.
         """
-        moved = []
-        for gradient, variable, value in zip(gradients, variables, values, strict=True):
-            velocity = self.velocities[self._get_variable_index(variable)]
-            rate = ops.cast(self.learning_rate, value.dtype)
-            moved.append(value - rate * (self.momentum * velocity + gradient + self.l2 * value))
-        return moved
+        velocities = packs.read([self.velocities[self._get_variable_index(variable)] for variable in variables])
+        scalars = [ops.cast(value, "float32") for value in (self.learning_rate, self.momentum, self.l2)]
+        lists = map(packs.split, (values, velocities, gradients))
+        moved = [v for pack in zip(*lists, strict=True) for v in packs.run(_steps_from, *pack, scalars)]
+        return packs.like(moved, values)
 
     def get_config(self):
         return super().get_config() | {"momentum": self.momentum, "l2": self.l2}

@@ -66,11 +66,13 @@ def like(tensors, models):
 
 
 def run(body, *arguments):
-    """body(*arguments), in one node of the graph.
+    """body(*arguments), in one node of a graph where `available`.
 
     body: a function that lives as long as the module, of tensors of any shape; arguments: tensors, variables' handles
     and lists of both.
     """
+    if not available():
+        return body(*arguments)
     kinds = tuple(
         tuple(t.dtype for t in argument) if isinstance(argument, list) else argument.dtype for argument in arguments
     )

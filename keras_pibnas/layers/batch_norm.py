@@ -84,16 +84,17 @@ class BatchNorm(keras.layers.Layer):
         y = convolve(x, kernel * ops.reshape(scale, (-1, 1) if kernel.shape[-1] == 1 else (-1,)))
         return y, ops.cast(offset, y.dtype)
 
-    def pointwise(self, x, kernel, mix=None, training=False):
-        """`unshifted` of the 1x1 convolution of x (B, H, W, G * I) with kernel (1, 1, I, G * O).
+    def pointwise(self, x, kernel, mix=None, training=False, relu=False):
+        """`unshifted` of the 1x1 convolution of x (B, H, W, G * I) with kernel (1, 1, I, G * O), or its ReLU and None.
 
         Its mean is that of x, convolved, and the convolution can take it off as a bias.
         """
         convolve = lambda x, k: pointwise(x, ops.cast(k, x.dtype))  # noqa: E731
         if not training or not self._one_kernel(x) or narrow(x):
-            return self.after(convolve, x, kernel, mix, training)
+            y, offset = self.after(convolve, x, kernel, mix, training)
+            return (ops.relu(bias_add(y, offset)), None) if relu else (y, offset)
         shift = ops.stop_gradient(ops.reshape(convolve(native.mean(x), kernel), (-1,)))
-        return self._in_one_kernel(bias_add(convolve(x, kernel), -shift), mix, shift), None
+        return self._in_one_kernel(bias_add(convolve(x, kernel), -shift), mix, shift, relu), None
 
     def _one_kernel(self, x):
         return fast(x) and replica_count() == 1
@@ -118,7 +119,7 @@ class BatchNorm(keras.layers.Layer):
         self._move(spread(mean), spread(unbiased))
         return y
 
-    def _in_one_kernel(self, x, mix, shift):
+    def _in_one_kernel(self, x, mix, shift, relu=False):
         """The output for x, from which its mean, `shift`, has been taken off.
 
         The kernel adds a channel's numbers up one by one: around a large mean that loses digits, and then ReLUs near
@@ -130,7 +131,7 @@ class BatchNorm(keras.layers.Layer):
         if mix is not None:
             weight = repeat(ops.cast(mix, scale.dtype), x.shape[-1])
             scale, offset = scale * weight, offset * weight
-        y, mean, variance = native.batch_norm(x, scale, offset, *state, self.momentum, self.epsilon)
+        y, mean, variance = native.batch_norm(x, scale, offset, *state, self.momentum, self.epsilon, relu)
         self.moving_mean.assign(mean + (1.0 - self.momentum) * ops.cast(shift, mean.dtype))
         self.moving_variance.assign(variance)
         return y

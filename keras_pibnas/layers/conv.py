@@ -6,7 +6,7 @@ from keras import ops
 from keras_pibnas.layers.batch_norm import BatchNorm, repeat
 from keras_pibnas.layers.op import Op, uniform
 from keras_pibnas.layers.pib_conv import weighted
-from keras_pibnas.layers.primitives import bias_add, convolution, depthwise, pointwise, tile
+from keras_pibnas.layers.primitives import bias_add, convolution, depthwise, every_second, pointwise, tile
 from keras_pibnas.layers.separable import check_kernel_size
 
 
@@ -48,7 +48,7 @@ class ConvBN(keras.layers.Layer):
         if self.depthwise:
             x = depthwise(x, kernel, self.strides)
         elif self.kernel_size == 1:
-            x = pointwise(x if self.strides == 1 else x[:, ::2, ::2], kernel)
+            x = pointwise(x if self.strides == 1 else every_second(x), kernel)
         else:
             x = convolution(x, kernel, self.strides)
         return self.batch_norm.unshifted(x, mix, training)
@@ -128,7 +128,7 @@ class Linear(Op):
         ) if self.affine else None  # fmt: skip
 
     def unshifted(self, x, mix=None, training=False):
-        x = x if self.strides == 1 else x[:, ::2, ::2]
+        x = x if self.strides == 1 else every_second(x)
         y = pointwise(x, ops.cast(weighted(self.weight, mix), x.dtype))
         if self.bias is None:
             return y, None

@@ -112,6 +112,6 @@ class PIBConvTable(PIBConv):
     def after_relu(self, x, mix=None, training=False):
         x = tile(x, self.channels, self.branches)
         x = depthwise(x, self.depthwise, self.strides)
-        x = ops.relu(bias_add(*self.batch_norm.pointwise(x, self.pointwise_1, None, training)))
+        x, _ = self.batch_norm.pointwise(x, self.pointwise_1, None, training, relu=True)
         x = convolution(x, ops.cast(self.grouped, x.dtype))
         return self.batch_norm_2.pointwise(x, self.pointwise_2, mix, training)

@@ -64,7 +64,7 @@ def tile(x, channels, branches):
 def depthwise(x, kernel, strides=1, dilation=1):
     """Depthwise convolution, symmetric padding dilation * (k - 1) / 2. x (B, H, W, C), kernel (k, k, C, 1)."""
     if strides == 2 and dilation == 2:  # reads only every second pixel, and there it is a plain convolution
-        x, strides, dilation = x[:, ::2, ::2], 1, 1
+        x, strides, dilation = every_second(x), 1, 1
     kernel = kernel.value if isinstance(kernel, keras.Variable) else kernel
     if fast(x):
         return native.depthwise(x, kernel, strides, dilation)
@@ -142,17 +142,22 @@ def expand(x, scale, channels, branches):
 def max_pool(x, strides=1, training=False):
     """3x3 maximum with padding 1 (of -inf); at stride 2 windows are centred on the even pixels."""
     if training and native.is_tensorflow(x):
-        return _every(native.max_pool(x), strides)
-    return _every(ops.max_pool(x, 3, 1, "same", data_format="channels_last"), strides)
+        return _strided(native.max_pool(x), strides)
+    return _strided(ops.max_pool(x, 3, 1, "same", data_format="channels_last"), strides)
 
 
 def average_pool(x, strides=1, training=False):
     """3x3 average with padding 1 that leaves the padding out of the count."""
-    return _every(ops.average_pool(x, 3, 1, "same", data_format="channels_last"), strides)
+    return _strided(ops.average_pool(x, 3, 1, "same", data_format="channels_last"), strides)
 
 
-def _every(x, strides):
-    return x if strides == 1 else x[:, ::strides, ::strides]
+def _strided(x, strides):
+    return x if strides == 1 else every_second(x)
+
+
+def every_second(x):
+    """Every second row and column of x, from the first on."""
+    return native.every_second(x) if fast(x) else x[:, ::2, ::2]
 
 
 def moments(x):

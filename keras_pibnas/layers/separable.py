@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import Op
-from keras_pibnas.layers.primitives import bias_add, convolution, depthwise, tile
+from keras_pibnas.layers.primitives import convolution, depthwise, tile
 
 
 def check_kernel_size(layer, size):
@@ -69,7 +69,7 @@ class SepConv(Op):
     def after_relu(self, x, mix=None, training=False):
         x = tile(x, self.channels, self.branches)
         x = depthwise(x, self.depthwise_1, self.strides)
-        x = ops.relu(bias_add(*self.batch_norm_1.pointwise(x, self.pointwise_1, None, training)))
+        x, _ = self.batch_norm_1.pointwise(x, self.pointwise_1, None, training, relu=True)
         return self.batch_norm_2.pointwise(depthwise(x, self.depthwise_2), self.pointwise_2, mix, training)
 
     def get_config(self):

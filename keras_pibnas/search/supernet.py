@@ -13,7 +13,7 @@ from keras_pibnas.search.check import check_pair, check_settings
 from keras_pibnas.search.derive import derive_genotype, softmax
 from keras_pibnas.search.edges import edge_count
 from keras_pibnas.search.network import RelaxedNetwork
-from keras_pibnas.search.traced import frozen_weights, shared_functions
+from keras_pibnas.search.traced import frozen_weights, recomputed_bundles, shared_functions
 
 Seen = namedtuple("Seen", "loss logits state")
 
@@ -36,6 +36,8 @@ class Supernet(ReplicatedMixin, keras.Model):
         hvp: the second-order term; "exact" by nested tapes, or "finite_difference" as published, which crosses kinks
             of ReLU and max pooling and is far off there.
         seed: of the alphas' initial values, or None.
+        remat: whether every gradient computes the cells' ops again instead of keeping what is inside them: about half
+            the memory, for a quarter more time.
 
     Raises:
         ValueError: names the argument, its value and what would be right.
@@ -49,15 +51,15 @@ class Supernet(ReplicatedMixin, keras.Model):
 
     def __init__(
         self, space="pibconv", input_shape=(32, 32, 3), num_classes=10, channels=16, layers=8, nodes=4,
-        stem="conv3x3", order=2, hvp="exact", seed=None, **kwargs,
+        stem="conv3x3", order=2, hvp="exact", seed=None, remat=False, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
         self.space = spaces.get(spaces.SearchSpace(**space) if isinstance(space, dict) else space)
         self.settings = check_settings(
             input_shape=input_shape, num_classes=num_classes, channels=channels, layers=layers, nodes=nodes, stem=stem,
-            order=order, hvp=hvp, seed=seed,
+            order=order, hvp=hvp, seed=seed, remat=remat,
         )  # fmt: skip
-        self.nodes, self.order, self.hvp = nodes, order, hvp
+        self.nodes, self.order, self.hvp, self.remat = nodes, order, hvp, remat
         self.network = RelaxedNetwork(
             self.space,
             tuple(input_shape),
@@ -154,7 +156,8 @@ class Supernet(ReplicatedMixin, keras.Model):
         if self.order == 1:
             with frozen_weights():
                 return self.loss_gradient(weights, alphas, valid, alphas, scale)[0]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        # What the first gradient would keep for its own gradient is most of a search's memory.
+        with tf.GradientTape(watch_accessed_variables=False) as tape, recomputed_bundles(self.hvp == "exact"):
             tape.watch(alphas)
             gradient, _ = self.loss_gradient(weights, alphas, train, weights, scale)
         moved = self.virtual_step(weights, replica_sum(gradient))
@@ -188,7 +191,7 @@ class Supernet(ReplicatedMixin, keras.Model):
 
     def loss_gradient(self, weights, alphas, batch, sources, scale=None):
         """(Gradient of the loss by the sources, what was `Seen`); assigns nothing. scale: the loss's on the way."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape, recomputed_bundles(self.remat):
             tape.watch(sources)
             seen = self.see(weights, alphas, batch)
             loss = seen.loss if scale is None else seen.loss * scale

@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import functools
 
 import keras
 import tensorflow as tf
@@ -11,16 +12,29 @@ from keras_pibnas.layers.replicas import replica_count
 from keras_pibnas.packs import read
 
 _FROZEN = contextvars.ContextVar("whether gradients by weights are wanted by nobody", default=False)
+_RECOMPUTED = contextvars.ContextVar("whether gradients compute bundles again", default=False)
 
 
 @contextlib.contextmanager
-def frozen_weights():
-    """What is traced inside computes no gradients by the weights of ops (the alpha step of order 1 needs none)."""
-    token = _FROZEN.set(True)
+def _holding(variable, value):
+    token = variable.set(value)
     try:
         yield
     finally:
-        _FROZEN.reset(token)
+        variable.reset(token)
+
+
+def frozen_weights():
+    """What is traced inside computes no gradients by the weights of ops (the alpha step of order 1 needs none)."""
+    return _holding(_FROZEN, True)
+
+
+def recomputed_bundles(wanted=True):
+    """What is traced inside keeps of a bundle nothing but its input, and computes it again for each gradient.
+
+    Its gradient can be differentiated again, but not by the weights of ops.
+    """
+    return _holding(_RECOMPUTED, wanted or _RECOMPUTED.get())
 
 
 @contextlib.contextmanager
@@ -57,27 +71,38 @@ class TracedBundles:
             or replica_count() > 1
         ):
             return bundle(x, mix=mix, training=training)
-        state = bundle.non_trainable_variables
-        arguments = read(bundle.trainable_variables), read(state), bundle.inputs(x, mix)
-        total, moved = self._function(bundle, arguments)(*arguments)
+        state, inputs = bundle.non_trainable_variables, bundle.inputs(x, mix)
+        weights, old = read(bundle.trainable_variables), read(state)
+        function = self._function(bundle, weights, old, inputs)
+        total, moved = function(*weights, *old, *inputs.values())
         if state and not _FROZEN.get():
             for variable, value in zip(state, tf.split(moved, [v.shape[0] for v in state]), strict=True):
                 variable.assign(value)
         total.set_shape(bundle.compute_output_shape(x.shape))
         return bundle.by_edge(total)
 
-    def _function(self, bundle, arguments):
+    def _function(self, bundle, weights, state, inputs):
         # The plain forms, for GPUs and float64, read numbers of channels from shapes.
-        signature = _signature(*arguments, bundle.any_width and fast(arguments[-1]["x"]))
-        key = (_FROZEN.get(), bundle.strides, *((spec.shape, spec.dtype) for spec in tf.nest.flatten(signature)))
+        signature = _signature(weights, state, inputs, bundle.any_width and fast(inputs["x"]))
+        key = _FROZEN.get(), _RECOMPUTED.get(), bundle.strides, *((s.shape, s.dtype) for s in signature)
         if key not in self._functions:
-            self._functions[key] = tf.function(
-                _stateless(bundle, _FROZEN.get()),
-                input_signature=signature,
-                autograph=False,
-                experimental_attributes={"_noinline": True},
-            )
+            self._functions[key] = self._make(bundle, signature, list(inputs))
         return self._functions[key]
+
+    def _make(self, bundle, signature, names):
+        function = _stateless(bundle, names, _FROZEN.get())
+        if not _RECOMPUTED.get():
+            return _in_one_node(function, signature)
+        count = len(bundle.trainable_variables)
+        state = len(bundle.non_trainable_variables)
+        inputs = [name not in ("source", "copies") for name in names]  # these are constants
+        first, second = ([weights] * count + [False] * state + inputs for weights in (not _FROZEN.get(), False))
+        return Recomputed(function, signature, first, second)
+
+
+def _in_one_node(function, signature):
+    attributes = {"_noinline": True}
+    return tf.function(function, signature, autograph=False, experimental_attributes=attributes)
 
 
 def _signature(weights, state, inputs, any_width):
@@ -89,28 +114,78 @@ def _signature(weights, state, inputs, any_width):
     if any_width:
         shapes = {name: (*shape[:3], None) for name, shape in shapes.items()}
         shapes |= {"mix": (None, inputs["mix"].shape[1]), "source": (None,), "copies": (None, None)}
-    return kernels, vectors, {name: _spec(t, shapes.get(name, t.shape)) for name, t in inputs.items()}
+    return [*kernels, *vectors, *(_spec(t, shapes.get(name, t.shape)) for name, t in inputs.items())]
 
 
 def _spec(tensor, shape):
     return tf.TensorSpec(shape, tensor.dtype)
 
 
-def _stateless(bundle, frozen):
-    """(weights, state, inputs) -> the bundle's total and moved statistics, end to end, from these tensors alone.
+def _stateless(bundle, names, frozen):
+    """(*weights, *state, *inputs) -> the bundle's total and moved statistics, end to end, from these tensors alone.
 
     As one vector: TensorFlow makes a constant of zeros for every output that has no gradient. None of a frozen one's.
     """
-    own_weights, own_state = bundle.trainable_variables, bundle.non_trainable_variables
+    variables = [*bundle.trainable_variables, *bundle.non_trainable_variables]
+    count, state = len(bundle.trainable_variables), bundle.non_trainable_variables
 
-    def total(weights, state, inputs):
-        weights = [tf.stop_gradient(w) for w in weights] if frozen else weights
+    def total(*tensors):
+        if frozen:
+            tensors = [*(tf.stop_gradient(w) for w in tensors[:count]), *tensors[count:]]
         with keras.StatelessScope() as scope:  # a mapping given here would have to have the variables' own shapes
-            for pair in zip([*own_weights, *own_state], [*weights, *state], strict=True):
+            for pair in zip(variables, tensors[: len(variables)], strict=True):
                 scope.add_update(pair)
-            output = bundle.total(inputs, training=True)
-        if frozen or not own_state:
+            output = bundle.total(dict(zip(names, tensors[len(variables) :], strict=True)), training=True)
+        if frozen or not state:
             return output, tf.zeros((0,))
-        return output, tf.stop_gradient(tf.concat([scope.get_current_value(v) for v in own_state], 0))
+        return output, tf.stop_gradient(tf.concat([scope.get_current_value(v) for v in state], 0))
 
     return total
+
+
+class Recomputed:
+    """A function of tensors that keeps nothing but its arguments for its gradient, which computes it again.
+
+    The function and its gradients are each traced once, and one node of a graph wherever they are called.
+
+    Args:
+        function: (*tensors) -> several tensors.
+        signature: the arguments' types.
+        first: for each argument, whether there is a gradient by it.
+        second: whether this gradient can be differentiated by it; None where nobody will.
+    """
+
+    def __init__(self, function, signature, first, second=None):
+        self.function, self.signature, self.first, self.second = function, signature, first, second
+        self.traced = _in_one_node(function, signature).get_concrete_function()
+        self.outputs = [tf.TensorSpec(output.shape, output.dtype) for output in self.traced.outputs]
+
+    def __call__(self, *tensors):
+        sources = [tensor for tensor, by in zip(tensors, self.first, strict=True) if by]
+        types = [output.dtype for output in self.outputs]
+
+        @tf.custom_gradient
+        def call(*_):
+            def gradient(*g):
+                for found, source in zip(gradients := self._gradient(*tensors, *g), sources, strict=True):
+                    found.set_shape(source.shape)
+                return gradients
+
+            # Called as usual, the function would prepare for another gradient, and keep what that needs.
+            return tf.raw_ops.PartitionedCall(args=tensors, Tout=types, f=self.traced), gradient
+
+        return call(*sources)
+
+    @functools.cached_property
+    def _gradient(self):
+        second = [False] * len(self.first) if self.second is None else self.second
+        return Recomputed(self._backward, [*self.signature, *self.outputs], [*second, *[True] * len(self.outputs)])
+
+    def _backward(self, *arguments):
+        tensors, g = arguments[: len(self.first)], arguments[len(self.first) :]
+        sources = [tensor for tensor, by in zip(tensors, self.first, strict=True) if by]
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            outputs = self.function(*tensors)
+        return tape.gradient(outputs, sources, list(g), unconnected_gradients="zero")
+

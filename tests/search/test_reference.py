@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import keras_pibnas as kp
-from keras_pibnas.layers import MaxPool
-from keras_pibnas.layers.primitives import average_pool, gelu
+from keras_pibnas.layers import BatchNorm, MaxPool
+from keras_pibnas.layers.primitives import average_pool, bias_add, gelu
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 ARRAYS = np.load(GOLDEN / "supernet_darts_C4_L3.npz")
@@ -47,7 +47,14 @@ def eagerly():
 @pytest.fixture
 def smooth(monkeypatch):
     """GELU for ReLU, average for maximum pooling."""
+    plain = BatchNorm.pointwise
+
+    def pointwise(norm, x, kernel, mix=None, training=False, relu=False):
+        y, offset = plain(norm, x, kernel, mix, training)
+        return (gelu(bias_add(y, offset)), None) if relu else (y, offset)
+
     monkeypatch.setattr(keras.ops, "relu", gelu)
+    monkeypatch.setattr(BatchNorm, "pointwise", pointwise)
     monkeypatch.setattr(MaxPool, "pool", staticmethod(average_pool))
 
 
