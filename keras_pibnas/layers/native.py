@@ -310,15 +310,19 @@ def _batch_norm_back(epsilon, mean, variance, reserved):
             to_u = -here_scale * tf.square(inverse) * gn
             to_g = -here_scale * tf.square(inverse) * un + p * inverse
             to_n = -here_scale * tf.square(inverse) * (ug - 3.0 * un * gn) - p * inverse * gn
-            to_x = to_n * inverse
-            constant = -to_u * u_mean - to_g * g_mean - to_x * _here(mean)
-            by_x = tf.add_n([_scaled(u, to_u), _scaled(here_g, to_g), _scaled(here_x, to_x)])
-            by_g = tf.add_n([dg, _scaled(here_x, p * inverse)])
-            by_g = bias_add(by_g, q - p * inverse * _here(mean))
+            constant = -to_u * u_mean - to_g * g_mean
+            by_x = tf.add_n([_scaled(u, to_u), _scaled(here_g, to_g), _normalized(here_x, to_n, constant)])
+            by_g = tf.add_n([dg, _normalized(here_x, p, q)])
             by_scale = count * inverse * (ug - un * gn)
-            return tf.cast(by_g, narrow), tf.cast(bias_add(by_x, constant), narrow), by_scale
+            return tf.cast(by_g, narrow), tf.cast(by_x, narrow), by_scale
 
         return (dx, dscale, doffset), second
+
+    def _normalized(x, scale, offset):
+        return tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=scale, offset=offset, mean=_here(mean), variance=_here(variance), epsilon=epsilon,
+            is_training=False,
+        )[0]  # fmt: skip
 
     def _norm_gradient(g, x, scale):
         return tf.raw_ops.FusedBatchNormGradV3(
