@@ -71,6 +71,7 @@ FLAGS = {
     "nodes": {"type": positive, "help": "nodes of a cell, 1 to 8"},
     "order": {"type": int, "choices": (1, 2), "help": "order of the alpha gradient"},
     "hvp": {"choices": ("exact", "finite_difference"), "help": "Hessian-vector product of the second order"},
+    "remat": {"action": "store_true", "help": "half the memory, a quarter more time: gradients compute ops again"},
     "stem": {"choices": ("conv3x3", "patchify"), "help": "first layer"},
     "batch_size": {"type": positive, "help": "images a step"},
     "epochs": {"type": positive, "help": "passes over the training images"},

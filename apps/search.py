@@ -31,6 +31,7 @@ def build_parser():
         nodes=4,
         order=2,
         hvp="exact",
+        remat=False,
         stem="conv3x3",
         batch_size=64,
         epochs=10,
@@ -112,7 +113,7 @@ def build(splits, steps, args):
     """The compiled supernet; `steps` is the number of batches an epoch."""
     supernet = kp.Supernet(
         args.space, splits.input_shape, splits.num_classes, args.channels, args.layers, args.nodes, args.stem,
-        args.order, args.hvp, args.seed,
+        args.order, args.hvp, args.seed, args.remat,
     )  # fmt: skip
     schedule = common.cosine(args.learning_rate, args.epochs * steps, last=0.001)
     supernet.compile(kp.optimizers.SGD(schedule), kp.optimizers.Adam(args.alpha_learning_rate))

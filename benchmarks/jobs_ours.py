@@ -57,6 +57,7 @@ def search(config, batches, gate):
         nodes=config["nodes"],
         order=config["order"],
         hvp=config["hvp"],
+        remat=config.get("remat", False),
     )
     supernet.compile()
     fit(supernet, tuple(batches), gate)

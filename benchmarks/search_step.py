@@ -13,6 +13,7 @@ def parser():
     parser.add_argument("--batch", nargs="+", type=int, default=[16])
     parser.add_argument("--order", nargs="+", type=int, choices=[1, 2], default=[1, 2])
     parser.add_argument("--hvp", choices=["exact", "finite_difference"], default="exact", help="ours")
+    parser.add_argument("--remat", action="store_true", help="ours computes ops again in gradients")
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--nodes", type=int, default=4)
@@ -20,7 +21,7 @@ def parser():
 
 
 def configurations(options):
-    fixed = {key: getattr(options, key) for key in ("hvp", "channels", "layers", "nodes")}
+    fixed = {key: getattr(options, key) for key in ("hvp", "remat", "channels", "layers", "nodes")}
     for space in options.space:
         for batch in options.batch:
             for order in options.order:

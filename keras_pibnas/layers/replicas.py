@@ -21,6 +21,13 @@ def replica_count():
     return context.num_replicas_in_sync if context is not None else 1
 
 
+def strategy_replicas():
+    """How many replicas the strategy has in whose scope this is called; 1 without one."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
 def replica_sum(value):
     """The sum of a tensor (or a nest of them) over all replicas; differentiable to any order."""
     if replica_count() == 1:

@@ -1,6 +1,7 @@
 """What a user may hand to a supernet."""
 
 from keras_pibnas import skeleton
+from keras_pibnas.layers.replicas import strategy_replicas
 
 HVPS = ("exact", "finite_difference")
 
@@ -18,6 +19,13 @@ def check_settings(**settings):
         raise ValueError(f"order must be 1 or 2. Received: order={settings['order']!r}")
     if settings["hvp"] not in HVPS:
         raise ValueError(f"hvp must be one of {', '.join(HVPS)}. Received: hvp={settings['hvp']!r}")
+    if not isinstance(settings["remat"], bool):
+        raise ValueError(f"remat must be True or False. Received: remat={settings['remat']!r}")
+    if settings["remat"] and strategy_replicas() > 1:
+        raise ValueError(
+            "remat works on one device: under a strategy of several, each holds its share of the batch alone. "
+            f"Received: remat=True, {strategy_replicas()} devices"
+        )
     skeleton.plan(settings["layers"], settings["channels"], nodes, nodes)
     return settings | {"input_shape": tuple(settings["input_shape"])}
 

@@ -272,8 +272,8 @@ class Supernet(ReplicatedMixin, keras.Model):
         return self.settings | {"space": space, "name": self.name, "dtype": dtype}
 
     def get_compile_config(self):
-        alpha_optimizer = keras.optimizers.serialize(self.alpha_optimizer) if self.compiled else None
-        return (super().get_compile_config() or {}) | {"alpha_optimizer": alpha_optimizer}
+        config = super().get_compile_config()
+        return config and config | {"alpha_optimizer": keras.optimizers.serialize(self.alpha_optimizer)}
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))

@@ -92,7 +92,7 @@ def test_tensorboard_logs_of_training_and_validation(run):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--order=2"], ["--order=2", "--hvp=finite_difference", "--stem=patchify"]]
+    "flags", [["--order=2", "--remat"], ["--order=2", "--hvp=finite_difference", "--stem=patchify"]]
 )
 def test_the_other_orders_run(flags, tmp_path, npz, capsys, monkeypatch):
     small = kp.spaces.SearchSpace("small", ("none", "skip_connect", "pib_conv_3x3"))

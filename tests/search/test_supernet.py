@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_pibnas as kp
+from keras_pibnas.search import check
 
 SPACE = kp.spaces.SearchSpace(
     "small", ("none", "skip_connect", "max_pool_3x3", "dil_conv_3x3"), pool_norm=True
@@ -164,10 +165,10 @@ def test_a_keras_optimizer_at_rate_zero_makes_second_order_first(eagerly):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-@pytest.mark.parametrize("order", (1, 2))
-def test_traced_bundles_compute_what_eager_ones_do(order):
+@pytest.mark.parametrize(("order", "remat"), ((1, False), (1, True), (2, False), (2, True)))
+def test_traced_bundles_compute_what_eager_ones_do(order, remat):
     """Bundles of one kind share a trace, of order 1 one without gradients by weights; each uses its own weights."""
-    supernet = small(layers=4, seed=0, order=order)
+    supernet = small(layers=4, seed=0, order=order, remat=remat)
     supernet.compile(optimizer=kp.optimizers.SGD(0.1))
     traced = supernet.alpha_gradients(TRAIN, VALID)
     tf.config.run_functions_eagerly(True)
@@ -242,6 +243,14 @@ def test_save_and_load(fitted, tmp_path):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+def test_save_and_load_uncompiled(tmp_path):
+    supernet = small(seed=0)
+    supernet.save(tmp_path / "supernet.keras")
+    again = keras.saving.load_model(tmp_path / "supernet.keras")
+    assert not again.compiled
+    assert_equal(numbers(again.variables), numbers(supernet.variables))
+
+
 @pytest.mark.parametrize(
     "settings",
     (
@@ -300,12 +309,20 @@ def test_ops_of_users_and_one_layer_an_edge(registry, eagerly):
         ({"nodes": 9}, "nodes=9"),
         ({"stem": "conv"}, "conv3x3, patchify. Received: stem='conv'"),
         ({"order": 3}, "1 or 2. Received: order=3"),
+        ({"remat": 1}, "True or False. Received: remat=1"),
         ({"hvp": "approximate"}, "exact, finite_difference. Received: hvp='approximate'"),
     ),
 )
 def test_wrong_arguments(wrong, message):
     with pytest.raises(ValueError, match=message):
         small(**wrong)
+
+
+def test_remat_needs_one_device(monkeypatch):
+    monkeypatch.setattr(check, "strategy_replicas", lambda: 2)
+    small()
+    with pytest.raises(ValueError, match="Received: remat=True, 2 devices"):
+        small(remat=True)
 
 
 def test_wrong_data():

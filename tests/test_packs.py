@@ -1,0 +1,58 @@
+"""Variables in packs, against the same one by one."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_pibnas import optimizers, packs
+
+SHAPES = [(2, 3), (4,), ()] * 30  # more than one pack
+
+
+def variables():
+    generator = np.random.default_rng(0)
+    return [keras.Variable(generator.normal(size=shape).astype("float32")) for shape in SHAPES]
+
+
+def test_read_and_assign():
+    held = variables()
+    before = [variable.numpy() for variable in held]
+
+    @tf.function
+    def double():
+        assert packs.available()
+        values = packs.read(held)
+        assert [value.shape for value in values] == [variable.shape for variable in held]
+        packs.assign(held, [2.0 * value for value in values])
+        return packs.read(held)
+
+    after = double()
+    for old, new, variable in zip(before, after, held, strict=True):
+        np.testing.assert_array_equal(new, 2.0 * old)
+        np.testing.assert_array_equal(variable.numpy(), new)
+
+
+@pytest.mark.parametrize("clip", (None, 5.0, 1e6))
+def test_sgd(clip):
+    """In a graph in packs, eagerly one by one; the gradient's norm is between the two limits."""
+    (after, preview), (want, want_preview) = (moved(clip, wrap) for wrap in (tf.function, lambda step: step))
+    for one, other in zip([*after, *preview], [*want, *want_preview], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def moved(clip, wrap):
+    """Variables after two steps, and where a third one would lead without clipping."""
+    held = variables()
+    gradients = [3.0 * tf.ones(shape) for shape in SHAPES]
+    optimizer = optimizers.SGD(0.1, global_clipnorm=clip)
+    optimizer.build(held)
+
+    @wrap
+    def step():
+        optimizer.apply(gradients, held)
+        optimizer.apply(gradients, held)
+        return optimizer.virtual_step(gradients, held, packs.read(held))
+
+    preview = step()
+    return [variable.numpy() for variable in held], preview
