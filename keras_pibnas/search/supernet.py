@@ -287,7 +287,12 @@ def hessian_vector_product(tape, gradient, alphas, vector, scale=None):
     narrow floats is as large as activations and their scaled gradients are.
     """
     if scale is None:
-        return tape.gradient(gradient, alphas, vector, unconnected_gradients="zero")
+        return _vector_product(tape, gradient, alphas, vector)
     stretch = scale / tf.maximum(tf.linalg.global_norm(vector), 1e-30)
     vector = [stretch * v for v in vector]
-    return [p / stretch for p in tape.gradient(gradient, alphas, vector, unconnected_gradients="zero")]
+    return [p / stretch for p in _vector_product(tape, gradient, alphas, vector)]
+
+
+def _vector_product(tape, gradient, alphas, vector):
+    with frozen_weights():
+        return tape.gradient(gradient, alphas, vector, unconnected_gradients="zero")

@@ -152,12 +152,14 @@ class Recomputed:
         function: (*tensors) -> several tensors.
         signature: the arguments' types.
         first: for each argument, whether there is a gradient by it.
-        second: whether this gradient can be differentiated by it; None where nobody will.
+        second: whether this gradient can be differentiated by it; None where nobody will. Under `frozen_weights`
+            the first gradient, too, is by these alone.
     """
 
     def __init__(self, function, signature, first, second=None):
         self.function, self.signature, self.first, self.second = function, signature, first, second
         self.traced = _in_one_node(function, signature).get_concrete_function()
+        self._made = {}
         self.outputs = [tf.TensorSpec(output.shape, output.dtype) for output in self.traced.outputs]
 
     def __call__(self, *tensors):
@@ -166,26 +168,32 @@ class Recomputed:
 
         @tf.custom_gradient
         def call(*_):
-            def gradient(*g):
-                for found, source in zip(gradients := self._gradient(*tensors, *g), sources, strict=True):
-                    found.set_shape(source.shape)
-                return gradients
-
             # Called as usual, the function would prepare for another gradient, and keep what that needs.
-            return tf.raw_ops.PartitionedCall(args=tensors, Tout=types, f=self.traced), gradient
+            outputs = tf.raw_ops.PartitionedCall(args=tensors, Tout=types, f=self.traced)
+            return outputs, lambda *g: self._gradients_by(sources, tensors, g)
 
         return call(*sources)
 
-    @functools.cached_property
-    def _gradient(self):
-        second = [False] * len(self.first) if self.second is None else self.second
-        return Recomputed(self._backward, [*self.signature, *self.outputs], [*second, *[True] * len(self.outputs)])
+    def _gradients_by(self, sources, tensors, g):
+        wanted = self.second if self.second and _FROZEN.get() else self.first
+        found = iter(self._gradient(tuple(wanted))(*tensors, *g))
+        gradients = [next(found) if by else None for by, has in zip(wanted, self.first, strict=True) if has]
+        for gradient, source in zip(gradients, sources, strict=True):
+            if gradient is not None:
+                gradient.set_shape(source.shape)
+        return gradients
 
-    def _backward(self, *arguments):
-        tensors, g = arguments[: len(self.first)], arguments[len(self.first) :]
-        sources = [tensor for tensor, by in zip(tensors, self.first, strict=True) if by]
+    def _gradient(self, wanted):
+        if wanted not in self._made:
+            backward = functools.partial(self._backward, wanted)
+            again = [*(self.second or [False] * len(self.first)), *[True] * len(self.outputs)]
+            self._made[wanted] = Recomputed(backward, [*self.signature, *self.outputs], again)
+        return self._made[wanted]
+
+    def _backward(self, wanted, *arguments):
+        tensors, g = arguments[: len(wanted)], arguments[len(wanted) :]
+        sources = [tensor for tensor, by in zip(tensors, wanted, strict=True) if by]
         with tf.GradientTape() as tape:
             tape.watch(sources)
             outputs = self.function(*tensors)
         return tape.gradient(outputs, sources, list(g), unconnected_gradients="zero")
-
