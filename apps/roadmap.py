@@ -26,7 +26,7 @@ STEPS = {
 }
 # Flags of apps.search and apps.train that all steps share, and those that stand here as --search-... and --train-...
 SHARED = ("dataset", "data_dir", "side", "stem", "seed")
-SEARCHED = ("nodes", "order", "hvp", "alpha_learning_rate")
+SEARCHED = ("nodes", "order", "hvp", "remat", "alpha_learning_rate")
 STAGES = {
     "search": {"layers": 3, "channels": 8, "batch_size": 32, "epochs": 5, "learning_rate": 0.025},
     "train": {
@@ -49,7 +49,7 @@ PRESETS = {
 def build_parser():
     parser = common.Parser(
         "roadmap", __doc__, dataset="digits", data_dir=None, side=8, stem="conv3x3", seed=0, nodes=2, order=1,
-        hvp="exact", alpha_learning_rate=3e-3, out=None, preset=None,
+        hvp="exact", remat=False, alpha_learning_rate=3e-3, out=None, preset=None,
     )  # fmt: skip
     parser.add_argument(
         "--steps", nargs="+", default=list(STEPS), metavar="SPACE",
@@ -167,6 +167,12 @@ def take(space, directory, args):
     kp.callbacks.write_json(directory / "result.json", {"space": space, **best, "trained": found})
 
 
+def flag(name, value):
+    """A flag as a command reads it; a switch has no value."""
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is True else f"{flag}={value}"
+
+
 def run(command, settings, more, out):
     """Runs apps.search or apps.train into `out`, from where it stood, unless it came to its end. Returns `out`."""
     if all((out / name).exists() for name in command.FILES):
@@ -177,7 +183,7 @@ def run(command, settings, more, out):
         return out
     shutil.rmtree(out, ignore_errors=True)
     flags = {**vars(settings), **more, "out": out}
-    command.main([f"--{name.replace('_', '-')}={value}" for name, value in flags.items() if value is not None])
+    command.main([flag(name, value) for name, value in flags.items() if value is not None and value is not False])
     return out
 
 

@@ -8,11 +8,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "keras_pibnas"
-BASE = {"genotypes", "skeleton", "layers", "data"}
+BASE = {"genotypes", "skeleton", "layers", "data", "packs"}
 MIDDLE = {
-    "optimizers": {"layers"},  # what knows of replicas
+    "optimizers": {"layers", "packs"},  # what knows of replicas
     "distribution": {"layers", "optimizers"},
-    "search": {"spaces", "layers", "genotypes", "skeleton", "optimizers", "distribution"},
+    "search": {"spaces", "layers", "genotypes", "skeleton", "optimizers", "distribution", "packs"},
     "network": {"spaces", "layers", "genotypes", "skeleton", "distribution"},
 }
 TOP = ("analysis", "callbacks", "interop")
