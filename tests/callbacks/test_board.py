@@ -11,20 +11,20 @@ import keras_pibnas as kp
 from keras_pibnas import callbacks
 
 sys.path.insert(0, str(Path(__file__).parent))
-import runs  # noqa: E402
+import resumable  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def events(tmp_path_factory):
     """The events of a search of two epochs, and the supernet."""
     directory = tmp_path_factory.mktemp("board")
-    supernet, pairs, _ = runs.search()
+    supernet, pairs, _ = resumable.search()
 
     def pictures(model, folder):
         kp.analysis.plot_genotype(model.genotype(), folder)
 
     supernet.run_eagerly = True
-    supernet.fit(pairs, epochs=2, verbose=0, callbacks=[callbacks.Board(directory, runs.BATCH, pictures)])
+    supernet.fit(pairs, epochs=2, verbose=0, callbacks=[callbacks.Board(directory, resumable.BATCH, pictures)])
     found = EventAccumulator(str(directory / "details"), {"tensors": 0})
     found.Reload()
     return found, supernet

@@ -13,7 +13,7 @@ import pytest
 from keras_pibnas import callbacks
 
 sys.path.insert(0, str(Path(__file__).parent))
-import runs  # noqa: E402
+import resumable  # noqa: E402
 
 
 class At(keras.callbacks.Callback):
@@ -43,7 +43,7 @@ def run(directory, *extra, **options):
     """{name: array} of what the training of `runs` comes to."""
     directory.mkdir(exist_ok=True)
     options = {"write": lambda line: None} | options
-    runs.fit("training", directory, extra, **options)
+    resumable.fit("training", directory, extra, **options)
     return dict(np.load(directory / "end.npz"))
 
 
@@ -159,7 +159,7 @@ def test_a_run_that_has_ended_trains_no_more_and_has_its_history(undisturbed, tm
 
 def test_a_run_can_get_more_epochs(undisturbed, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setitem(runs.EPOCHS, "training", 2)
+        patched.setitem(resumable.EPOCHS, "training", 2)
         patched.setattr(keras.optimizers.schedules, "CosineDecay", lambda rate, steps: rate)
         run(tmp_path)
     assert len(callbacks.newest_snapshot(tmp_path / "checkpoints")[2]["history"]["loss"]) == 2
@@ -220,7 +220,7 @@ def test_wrong_arguments(tmp_path):
     with pytest.raises(ValueError, match="At least two.*Received: keep=1"):
         callbacks.Checkpoint(tmp_path, keep=1)
     with pytest.raises(ValueError, match="with a position.*Received: .*MapDataset"):
-        callbacks.Checkpoint(tmp_path, runs.training()[1].map(lambda x, y: (x, y)))
+        callbacks.Checkpoint(tmp_path, resumable.training()[1].map(lambda x, y: (x, y)))
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="whose weights exist.*Received: model='sequential"):

@@ -13,7 +13,7 @@ from keras_pibnas import callbacks
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-import runs  # noqa: E402
+import resumable  # noqa: E402
 
 
 @pytest.mark.parametrize(("order", "eagerly"), [(1, False), (2, True)], ids=["traced", "second order"])
@@ -22,7 +22,7 @@ def test_two_searches_in_one_process(order, eagerly):
     for _ in range(2):
         keras.backend.clear_session()  # Sums are ordered by the names of layers, which are counted.
         keras.utils.set_random_seed(7)
-        supernet, pairs, _ = runs.search(order)
+        supernet, pairs, _ = resumable.search(order)
         supernet.run_eagerly = eagerly
         supernet.fit(pairs, epochs=1, verbose=0)
         states.append(callbacks.read_state(supernet, metrics=True))
@@ -34,9 +34,9 @@ def test_two_searches_in_one_process(order, eagerly):
 def test_with_tensorflows_switch_too(tmp_path):
     """The switch cannot be undone in a process, so it gets one of its own."""
     code = (
-        "import sys, pathlib, tensorflow as tf, runs;"
+        "import sys, pathlib, tensorflow as tf, resumable;"
         "tf.config.experimental.enable_op_determinism();"
-        "[runs.fit('training', path) for path in map(pathlib.Path, sys.argv[1:])]"
+        "[resumable.fit('training', path) for path in map(pathlib.Path, sys.argv[1:])]"
     )
     both = [tmp_path / "one", tmp_path / "other"]
     for path in both:

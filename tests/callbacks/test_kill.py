@@ -20,13 +20,13 @@ def start():
     sys.path.insert(0, str(Path(__file__).parent))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["runs"])
-    import runs
+    import resumable
 
     def started(kind, directory):
         directory.mkdir(exist_ok=True)
         begun = directory.with_suffix(".begun")
         begun.unlink(missing_ok=True)
-        process = context.Process(target=runs.child, args=(kind, directory, begun, kind == "search"))
+        process = context.Process(target=resumable.child, args=(kind, directory, begun, kind == "search"))
         process.start()
         return process, begun
 

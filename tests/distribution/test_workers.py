@@ -54,9 +54,9 @@ def alone(tmp_path_factory):
     """The same in one process."""
     path = tmp_path_factory.mktemp("alone") / "results.npz"
     code = (
-        "import keras, numpy, sys; keras.config.set_floatx('float64'); import runs\n"
-        "one = runs.fitted(runs.network(), runs.batches(9, 4, 0), runs.batches(5, 4, 2))\n"
-        "two = runs.fitted(runs.supernet(order=1), runs.pairs(9, 4), runs.batches(5, 4, 2))\n"
+        "import keras, numpy, sys; keras.config.set_floatx('float64'); import small_runs\n"
+        "one = small_runs.fitted(small_runs.network(), small_runs.batches(9, 4, 0), small_runs.batches(5, 4, 2))\n"
+        "two = small_runs.fitted(small_runs.supernet(order=1), small_runs.pairs(9, 4), small_runs.batches(5, 4, 2))\n"
         "results = {'training': one, 'search': two}\n"
         "numpy.savez(sys.argv[1], results=numpy.array(results, dtype=object))\n"
     )

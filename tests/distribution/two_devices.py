@@ -4,7 +4,7 @@ import sys
 
 import keras
 import numpy as np
-import runs
+import small_runs
 import tensorflow as tf
 
 import keras_pibnas as kp
@@ -30,10 +30,10 @@ def split(strategy, batch, first):
 
 def alpha_gradients(strategy, order, first):
     """(on one device, on every replica): both alphas' gradients of a batch of 5."""
-    train, valid = runs.images(5, 0), runs.images(5, 1)
-    one = runs.supernet(**ORDERS[order])
+    train, valid = small_runs.images(5, 0), small_runs.images(5, 1)
+    one = small_runs.supernet(**ORDERS[order])
     with strategy.scope():
-        two = runs.supernet(**ORDERS[order])
+        two = small_runs.supernet(**ORDERS[order])
     parts = split(strategy, train, first), split(strategy, valid, first)
     tf.config.run_functions_eagerly(True)
     want = one.alpha_gradients(train, valid)
@@ -44,10 +44,10 @@ def alpha_gradients(strategy, order, first):
 
 def fits(strategy, make, data):
     """State and history of the same fit on one device and on two; 3 steps, the last of one image."""
-    one = runs.fitted(make(), data(), runs.batches(5, 4, 2))
+    one = small_runs.fitted(make(), data(), small_runs.batches(5, 4, 2))
     with strategy.scope():
         model = make()
-    two = runs.fitted(model, data(), runs.batches(5, 4, 2))
+    two = small_runs.fitted(model, data(), small_runs.batches(5, 4, 2))
     return {"one": one, "two": two, "copies": {name: spread(v) for name, v in copies(model).items()}}
 
 
@@ -64,7 +64,7 @@ def spread(values):
 
 def in_float32(strategy):
     """An op with its float32 kernels, where replicas have 4 and 2 images of mean 100."""
-    x = (100.0 + runs.images(6, 0)[0][..., :2]).astype("float32")
+    x = (100.0 + small_runs.images(6, 0)[0][..., :2]).astype("float32")
     options = {"channels": 2, "affine": True, "dtype": "float32"}
     keras.utils.set_random_seed(0)
     one = DilConv(**options)
@@ -115,8 +115,8 @@ def main(path):
         "exact/3": alpha_gradients(strategy, "exact", 3),
         "exact/5": alpha_gradients(strategy, "exact", 5),  # the second replica gets no image
         "finite_difference/4": alpha_gradients(strategy, "finite_difference", 4),
-        "training": fits(strategy, runs.network, lambda: runs.batches(9, 4, 0)),
-        "search": fits(strategy, lambda: runs.supernet(order=1), lambda: runs.pairs(9, 4)),
+        "training": fits(strategy, small_runs.network, lambda: small_runs.batches(9, 4, 0)),
+        "search": fits(strategy, lambda: small_runs.supernet(order=1), lambda: small_runs.pairs(9, 4)),
         "float32": in_float32(strategy),
         "not_finite": not_finite(strategy),
     }

@@ -7,7 +7,7 @@ import sys
 
 import keras
 import numpy as np
-import runs
+import small_runs
 import tensorflow as tf
 
 import keras_pibnas as kp
@@ -43,7 +43,7 @@ class Built(Stock):
 def error_of_stock_keras(model):
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     try:
-        model.fit(runs.batches(8, 4, 0), verbose=0)
+        model.fit(small_runs.batches(8, 4, 0), verbose=0)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
@@ -53,9 +53,9 @@ def fits(strategy):
     """State and history of a training and a search, and what stock Keras says."""
     results = {"chief": is_chief(), "cluster": cluster()}
     with strategy.scope():
-        training, search = runs.network(), runs.supernet(order=1)
-    results["training"] = runs.fitted(training, runs.batches(9, 4, 0), runs.batches(5, 4, 2))
-    results["search"] = runs.fitted(search, runs.pairs(9, 4), runs.batches(5, 4, 2))
+        training, search = small_runs.network(), small_runs.supernet(order=1)
+    results["training"] = small_runs.fitted(training, small_runs.batches(9, 4, 0), small_runs.batches(5, 4, 2))
+    results["search"] = small_runs.fitted(search, small_runs.pairs(9, 4), small_runs.batches(5, 4, 2))
     for name, kind in (("built", Built), ("stock", Stock)):
         with strategy.scope():
             model = kind()
@@ -66,9 +66,9 @@ def fits(strategy):
 def death(strategy):
     """What the process says whose partner dies."""
     with strategy.scope():
-        model = runs.network()
+        model = small_runs.network()
     try:
-        model.fit(runs.batches(40, 4, 0), verbose=0, shuffle=False, callbacks=[] if is_chief() else [Dies()])
+        model.fit(small_runs.batches(40, 4, 0), verbose=0, shuffle=False, callbacks=[] if is_chief() else [Dies()])
     except WorkerLost as error:
         return {"error": str(error)}
     return {"error": "none"}
