@@ -19,7 +19,7 @@ def start():
     """start(kind, directory): a process that trains there, forked from one that has imported everything."""
     sys.path.insert(0, str(Path(__file__).parent))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runs"])
+    context.set_forkserver_preload(["resumable"])
     import resumable
 
     def started(kind, directory):
