@@ -204,9 +204,9 @@ def test_a_full_disk_loses_no_earlier_checkpoint_and_says_so(tmp_path, undisturb
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda patched: patched.setattr(resumable, "BATCH", 4), "a number of steps of 10. Received: 20"),
-        (lambda patched: patched.setattr(resumable, "SEED", 4), r"from the seed and split \[3, 0\]. Received: \[4, 0\]"),
-        (lambda patched: patched.setattr(resumable, "CHANNELS", 3), r"another model: model/0 .* \(3, 3, 1, 3\).*Received"),
+        (lambda p: p.setattr(resumable, "BATCH", 4), "a number of steps of 10. Received: 20"),
+        (lambda p: p.setattr(resumable, "SEED", 4), r"from the seed and split \[3, 0\]. Received: \[4, 0\]"),
+        (lambda p: p.setattr(resumable, "CHANNELS", 3), r"another model: model/0 .* \(3, 3, 1, 3\).*Received"),
     ],
 )
 def test_another_run_is_refused(change, words, stopped, tmp_path, monkeypatch):
