@@ -169,8 +169,8 @@ def take(space, directory, args):
 
 def flag(name, value):
     """A flag as a command reads it; a switch has no value."""
-    flag = f"--{name.replace('_', '-')}"
-    return flag if value is True else f"{flag}={value}"
+    switch = f"--{name.replace('_', '-')}"
+    return switch if value is True else f"{switch}={value}"
 
 
 def run(command, settings, more, out):

@@ -29,7 +29,8 @@ def configurations(options):
 
 
 def label(config):
-    return f"{config['space']}, batch {config['batch']}, order {config['order']}"
+    remat = ", remat" if config.get("remat") else ""
+    return f"{config['space']}, batch {config['batch']}, order {config['order']}{remat}"
 
 
 def with_order_ratios(rows):

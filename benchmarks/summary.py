@@ -35,7 +35,7 @@ def main(argv=None):
 
 
 def kept(row):
-    """A row without its long parts: the genotype by its name alone."""
+    """A row without its long parts; the genotype's name stands in the row's."""
     config = {key: value for key, value in row["configuration"].items() if key != "genotype"}
     return {key: row[key] for key in KEPT if key in row} | {"configuration": config}
 

@@ -60,10 +60,8 @@ class BatchNorm(keras.layers.Layer):
     def unshifted(self, x, mix=None, training=False):
         """(y, offset), whose sum is the output; x (B, H, W, C), offset (C,) or None for zero."""
         if training and self._one_kernel(x):
-            if narrow(x):
-                return self._in_one_kernel(x, mix, 0.0), None
-            shift = ops.stop_gradient(ops.reshape(native.mean(x), (-1,)))
-            return self._in_one_kernel(x - shift, mix, shift), None
+            x, shift = _without_mean(x)
+            return self._in_one_kernel(x, mix, shift), None
         if training:
             mean, variance, count = replica_moments(*moments(x), size(x))
             self._move(mean, _unbiased(variance, count))
@@ -107,8 +105,7 @@ class BatchNorm(keras.layers.Layer):
         if self._one_kernel(x):
             one = ops.ones_like(x[0, 0, 0], dtype=self.moving_mean.dtype)
             zero = ops.zeros_like(one)
-            shift = 0.0 if narrow(x) else ops.stop_gradient(ops.reshape(native.mean(x), (-1,)))
-            x = x if narrow(x) else x - shift
+            x, shift = _without_mean(x)
             y, mean, unbiased = native.batch_norm(x, one, zero, zero, zero, 0.0, self.epsilon)
             mean = mean + ops.cast(shift, mean.dtype)
         else:
@@ -163,6 +160,14 @@ class BatchNorm(keras.layers.Layer):
             "momentum": self.momentum,
             "epsilon": self.epsilon,
         }
+
+
+def _without_mean(x):
+    """(x without its mean, that mean (C,)), or x and 0 where that would cost digits."""
+    if narrow(x):
+        return x, 0.0
+    shift = ops.stop_gradient(ops.reshape(native.mean(x), (-1,)))
+    return x - shift, shift
 
 
 def narrow(x):

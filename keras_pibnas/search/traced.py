@@ -25,7 +25,8 @@ def _holding(variable, value):
 
 
 def frozen_weights():
-    """What is traced inside computes no gradients by the weights of ops (the alpha step of order 1 needs none)."""
+    """What is traced inside computes no gradients by the weights of ops: the alpha step of order 1 needs none, nor does
+    the last backward pass of order 2."""
     return _holding(_FROZEN, True)
 
 
