@@ -103,9 +103,9 @@ class BatchNorm(keras.layers.Layer):
         spread: turns statistics (C,) into those of all branches, by which the moving ones move.
         """
         if self._one_kernel(x):
-            one = ops.ones_like(x[0, 0, 0], dtype=self.moving_mean.dtype)
-            zero = ops.zeros_like(one)
             x, shift = _without_mean(x)
+            one = ops.ones_like(x[0, 0, 0] if narrow(x) else shift, dtype=self.moving_mean.dtype)
+            zero = ops.zeros_like(one)
             y, mean, unbiased = native.batch_norm(x, one, zero, zero, zero, 0.0, self.epsilon)
             mean = mean + ops.cast(shift, mean.dtype)
         else:
@@ -123,11 +123,14 @@ class BatchNorm(keras.layers.Layer):
         their kink fall on the other side.
         """
         state = [variable.value for variable in (self.moving_mean, self.moving_variance)]
-        scale = ops.ones_like(state[0]) if self.gamma is None else self.gamma
-        offset = ops.zeros_like(state[0]) if self.beta is None else self.beta
-        if mix is not None:
-            weight = repeat(ops.cast(mix, scale.dtype), x.shape[-1])
-            scale, offset = scale * weight, offset * weight
+        weight = None if mix is None else repeat(ops.cast(mix, state[0].dtype), x.shape[-1])
+        if not self.affine:
+            scale = ops.ones_like(state[0]) if weight is None else weight
+            offset = ops.zeros_like(state[0])
+        elif weight is None:
+            scale, offset = self.gamma, self.beta
+        else:
+            scale, offset = self.gamma * weight, self.beta * weight
         y, mean, variance = native.batch_norm(x, scale, offset, *state, self.momentum, self.epsilon, relu)
         self.moving_mean.assign(mean + (1.0 - self.momentum) * ops.cast(shift, mean.dtype))
         self.moving_variance.assign(variance)
@@ -167,7 +170,7 @@ def _without_mean(x):
     if narrow(x):
         return x, 0.0
     shift = ops.stop_gradient(ops.reshape(native.mean(x), (-1,)))
-    return x - shift, shift
+    return bias_add(x, -shift), shift
 
 
 def narrow(x):

@@ -35,7 +35,7 @@ def _onednn():
     with tf.init_scope():
         x = tf.zeros((1, 2, 2, 4))
         try:
-            _filter_gradient(x, x, (1, 1))
+            _filter_gradient(x, x, (1, 1), 4)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
             return False
         return True
@@ -146,10 +146,10 @@ def _pad(x, edge):
     return tf.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
 
 
-def _filter_gradient(x, g, size, strides=1, padding="SAME"):
+def _filter_gradient(x, g, size, channels, strides=1, padding="SAME"):
     return tf.raw_ops.Conv2DBackpropFilter(
         input=x,
-        filter_sizes=(*size, 1, _channels(g)),
+        filter_sizes=(*size, 1, channels),
         out_backprop=g,
         strides=(1, strides, strides, 1),
         padding=padding,
@@ -158,16 +158,16 @@ def _filter_gradient(x, g, size, strides=1, padding="SAME"):
 
 def _filters(x, g, size, dilation):
     """Filter gradient (size, size, 1, C) of a depthwise convolution of stride 1, at most three columns at a time."""
-    rows = dilation * (size - 1) + 1
+    rows, channels = dilation * (size - 1) + 1, _channels(g)
     left, right = [], []
-    centre = None if size > 1 else _narrow(x, g, (rows, 1))
+    centre = None if size > 1 else _narrow(x, g, (rows, 1), channels)
     for step in range(1, size // 2 + 1):
-        before, centre, after = _three_columns(x, g, rows, step * dilation)
+        before, centre, after = _three_columns(x, g, rows, step * dilation, channels)
         left, right = [before, *left], [*right, after]
     return tf.concat([*left, centre, *right], 1)[::dilation]
 
 
-def _three_columns(x, g, rows, offset):
+def _three_columns(x, g, rows, offset, channels):
     """The columns -offset, 0, offset of a filter gradient, (rows, 1, 1, C) each.
 
     Where `offset` pixels of a row stand side by side as channels, the columns are neighbours; that is only another
@@ -175,35 +175,37 @@ def _three_columns(x, g, rows, offset):
     """
     height, width = g.shape[1:3]
     if width % offset == 0:
-        shape = (tf.shape(g)[0], height, width // offset, offset * _channels(g))
-        x, g = (v if offset == 1 else tf.reshape(v, shape) for v in (x, g))
-        both = tf.reshape(_narrow(x, g, (rows, 3)), (rows, 3, 1, offset, -1))
-        return tf.split(both[..., 0, :] if offset == 1 else tf.reduce_sum(both, 3), 3, 1)
-    centre = _narrow(x, g, (rows, 1))
+        if offset == 1:
+            return tf.split(_narrow(x, g, (rows, 3), channels), 3, 1)
+        wide = offset * channels
+        x, g = (tf.reshape(v, (-1, height, width // offset, wide)) for v in (x, g))
+        both = tf.reshape(_narrow(x, g, (rows, 3), wide), (rows, 3, 1, offset, -1))
+        return tf.split(tf.reduce_sum(both, 3), 3, 1)
+    centre = _narrow(x, g, (rows, 1), channels)
     if offset > width:
         return tf.zeros_like(centre), centre, tf.zeros_like(centre)
     inner = width - offset
-    before = _narrow(x[:, :, :inner], g[:, :, offset:], (rows, 1))
-    return before, centre, _narrow(x[:, :, offset:], g[:, :, :inner], (rows, 1))
+    before = _narrow(x[:, :, :inner], g[:, :, offset:], (rows, 1), channels)
+    return before, centre, _narrow(x[:, :, offset:], g[:, :, :inner], (rows, 1), channels)
 
 
-def _narrow(x, g, size):
+def _narrow(x, g, size, channels):
     """Filter gradient at stride 1 for at most 3 columns; where the kernel is higher than the image, oneDNN needs ten
     times as long, unless the image is padded."""
     if size[0] <= x.shape[1]:
-        return _filter_gradient(x, g, size)
+        return _filter_gradient(x, g, size, channels)
     edges = [(n // 2, n // 2) for n in size]
-    return _filter_gradient(tf.pad(x, ((0, 0), *edges, (0, 0))), g, size, padding="VALID")
+    return _filter_gradient(tf.pad(x, ((0, 0), *edges, (0, 0))), g, size, channels, padding="VALID")
 
 
 def _filters_in_blocks(x, g, size, strides):
     """Filter gradient (size, size, 1, C) of a valid depthwise convolution, at most three columns at a time."""
-    reach = (g.shape[2] - 1) * strides
+    reach, channels = (g.shape[2] - 1) * strides, _channels(g)
     blocks = []
     for start in range(0, size, 3):
         columns = min(3, size - start)
         part = x[:, :, start : start + reach + columns]
-        blocks.append(_filter_gradient(part, g, (size, columns), strides, "VALID"))
+        blocks.append(_filter_gradient(part, g, (size, columns), channels, strides, "VALID"))
     return tf.concat(blocks, 1) if len(blocks) > 1 else blocks[0]
 
 
@@ -244,17 +246,18 @@ def convolution(x, kernel, strides, dilation):
     return tf.nn.conv2d(x, kernel, strides, "VALID", dilations=dilation)
 
 
+def gather(values, index):
+    return tf.gather(values, index)
+
+
 def scaled(x, scale):
     """x * scale as a depthwise 1x1 convolution, into which a following bias can be fused."""
     return pointwise(x, tf.reshape(scale, (1, 1, 1, -1)))
 
 
 def mean(x):
-    """The mean over all pixels, (1, 1, 1, C): a product with ones takes half the time of reduce_mean."""
-    rows = tf.reshape(x, (-1, _channels(x)))
-    count = tf.shape(rows)[0]
-    total = tf.matmul(tf.ones((1, count), x.dtype), rows)
-    return total[None, None] / tf.cast(count, x.dtype)
+    """The mean over all pixels, (1, 1, 1, C). Image by image: ten times as exact as in one go, and no slower."""
+    return tf.reduce_mean(tf.reduce_mean(x, (1, 2), keepdims=True), 0, keepdims=True)
 
 
 def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon, relu=False):
@@ -306,7 +309,7 @@ def _batch_norm_back(epsilon, mean, variance, reserved):
             inverse = tf.math.rsqrt(_here(variance) + epsilon)
             dg, un, u_mean = _norm_gradient(u, here_x, here_scale)
             un, u_mean, gn, g_mean = un / count, u_mean / count, _here(dscale) / count, _here(doffset) / count
-            ug = tf.reshape(_filter_gradient(u, here_g, (1, 1)), (-1,)) / count - u_mean * g_mean
+            ug = tf.reshape(_filter_gradient(u, here_g, (1, 1), tf.size(mean)), (-1,)) / count - u_mean * g_mean
             to_u = -here_scale * tf.square(inverse) * gn
             to_g = -here_scale * tf.square(inverse) * un + p * inverse
             to_n = -here_scale * tf.square(inverse) * (ug - 3.0 * un * gn) - p * inverse * gn

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import SharedOp
-from keras_pibnas.layers.primitives import average_pool, max_pool
+from keras_pibnas.layers.primitives import average_pool, gather, max_pool
 
 
 class _Pool(SharedOp):
@@ -39,7 +39,7 @@ class _Pool(SharedOp):
     def _every_branch(self, source, value):
         """(S * C,) -> (E * C,): what every branch reads."""
         if source is not None:
-            return ops.take(value, source)
+            return gather(value, source)
         blocks = ops.reshape(value, (self.sources, 1, self.channels))
         shape = (self.sources, self.branches // self.sources, self.channels)
         return ops.reshape(ops.broadcast_to(blocks, shape), (self.width,))

@@ -13,7 +13,7 @@ from keras_pibnas.search.check import check_pair, check_settings
 from keras_pibnas.search.derive import derive_genotype, softmax
 from keras_pibnas.search.edges import edge_count
 from keras_pibnas.search.network import RelaxedNetwork
-from keras_pibnas.search.traced import frozen_weights, recomputed_bundles, shared_functions
+from keras_pibnas.search.traced import frozen_weights, recomputed_bundles, shared_functions, soon_started
 
 Seen = namedtuple("Seen", "loss logits state")
 
@@ -143,10 +143,9 @@ class Supernet(ReplicatedMixin, keras.Model):
         if replica_count() > 1:  # of the global batch, where a strategy runs this on the batches of its replicas
             return replica_sum(self._alpha_gradients(train, valid))
         if self._traced_alpha_gradients is None:
-            self._traced_alpha_gradients = tf.function(self._alpha_gradients, autograph=False)
+            self._traced_alpha_gradients = soon_started(self._alpha_gradients)
         to_tensors = tf.nest.map_structure(tf.convert_to_tensor, (tuple(train), tuple(valid)))
-        with shared_functions():
-            return list(self._traced_alpha_gradients(*to_tensors))
+        return list(self._traced_alpha_gradients(*to_tensors))
 
     def _alpha_gradients(self, train, valid, weights=None):
         """Of what this replica adds to the global loss, like every gradient here but those that are summed."""
@@ -223,17 +222,21 @@ class Supernet(ReplicatedMixin, keras.Model):
         return self.compute_metrics(images, labels, seen.logits)
 
     def make_train_function(self, force=False):
-        """As Keras's, but for `traced.shared_functions`."""
-        before = self.train_function
+        """As Keras's, but that its graph is ready sooner."""
+        if self.train_function is not None and not force:
+            return self.train_function
+        plain = self._distribute_strategy is None and self.steps_per_execution == 1
+        if plain and not self.run_eagerly and not self.jit_compile:
+            self.train_function = soon_started(lambda iterator: self.train_step(iterator.get_next()))
+            return self.train_function
         super().make_train_function(force)
-        if self.train_function is not before:
-            step = self.train_function
+        step = self.train_function
 
-            def train_function(iterator):
-                with shared_functions():
-                    return step(iterator)
+        def train_function(iterator):
+            with shared_functions():
+                return step(iterator)
 
-            self.train_function = train_function
+        self.train_function = train_function
         return self.train_function
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):

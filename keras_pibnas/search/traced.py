@@ -39,18 +39,44 @@ def recomputed_bundles(wanted=True):
 
 
 @contextlib.contextmanager
+def _optimizing(**wanted):
+    """TensorFlow's graph optimizer with these options."""
+    before = {name: tf.config.optimizer.get_experimental_options().get(name) for name in wanted}
+    tf.config.optimizer.set_experimental_options(wanted)
+    try:
+        yield
+    finally:
+        unset = {"function_optimization": True, "disable_meta_optimizer": False}
+        tf.config.optimizer.set_experimental_options(
+            {name: unset[name] if value is None else value for name, value in before.items()}
+        )
+
+
 def shared_functions():
     """Inside, a function that is called often is optimized once.
 
     TensorFlow's graph optimizer would make a copy of it for every call, and optimize each: half a minute a search.
     """
-    name = "function_optimization"
-    before = tf.config.optimizer.get_experimental_options().get(name, True)
-    tf.config.optimizer.set_experimental_options({name: False})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({name: before})
+    return _optimizing(function_optimization=False)
+
+
+def soon_started(function):
+    """A tf.function whose own graph is left as it is, and of all that it calls each function is optimized once.
+
+    These hold nearly all of the work, and thousands of nodes need not be looked at before the first call.
+    """
+
+    def body(*arguments):
+        with _optimizing(disable_meta_optimizer=False):  # what is called inside keeps these options
+            return function(*arguments)
+
+    traced = tf.function(body, autograph=False, reduce_retracing=True)
+
+    def call(*arguments):
+        with _optimizing(disable_meta_optimizer=True, function_optimization=False):
+            return traced(*arguments)
+
+    return call
 
 
 class TracedBundles:
