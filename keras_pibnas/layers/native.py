@@ -6,6 +6,8 @@ derivative of any order is again one of the three, computed in the form that is 
 natively, but oneDNN's depthwise filter gradient is ten times slower when the kernel is wider than 3 columns or dilated.
 """
 
+import contextlib
+import contextvars
 import functools
 
 import keras
@@ -16,13 +18,33 @@ if _TENSORFLOW:
     import tensorflow as tf
 
 
+# What a side that is unknown is known to be, inside `any_side`: a multiple of one, and at least the other.
+MULTIPLE, LEAST = 4, 8
+_ANY_SIDE = contextvars.ContextVar("whether sides may be unknown", default=False)
+
+
+@contextlib.contextmanager
+def any_side():
+    """Inside, the fast paths hold for images whose sides are unknown, but `for_any_side`, at stride 1."""
+    token = _ANY_SIDE.set(True)
+    try:
+        yield
+    finally:
+        _ANY_SIDE.reset(token)
+
+
+def for_any_side(x):
+    """Whether the sides of images x are such that they need not be known."""
+    return all(side is not None and side % MULTIPLE == 0 and side >= LEAST for side in x.shape[1:3])
+
+
 def available(x):
     """Whether the fast paths hold for tensor x: TensorFlow, no GPU, oneDNN on, float32 or bfloat16, known side."""
     return (
         _TENSORFLOW
         and keras.backend.standardize_dtype(x.dtype) in ("float32", "bfloat16")
         and not isinstance(x, keras.KerasTensor)
-        and None not in x.shape[1:3]
+        and (None not in x.shape[1:3] or _ANY_SIDE.get())
         and _onednn()
     )
 
@@ -173,26 +195,32 @@ def _three_columns(x, g, rows, offset, channels):
     Where `offset` pixels of a row stand side by side as channels, the columns are neighbours; that is only another
     shape for the same numbers.
     """
-    height, width = g.shape[1:3]
-    if width % offset == 0:
-        if offset == 1:
-            return tf.split(_narrow(x, g, (rows, 3), channels), 3, 1)
-        wide = offset * channels
-        x, g = (tf.reshape(v, (-1, height, width // offset, wide)) for v in (x, g))
-        both = tf.reshape(_narrow(x, g, (rows, 3), wide), (rows, 3, 1, offset, -1))
+    if offset == 1:
+        return tf.split(_narrow(x, g, (rows, 3), channels), 3, 1)
+    width = g.shape[2]
+    if (width or MULTIPLE) % offset == 0:
+        x, g = _side_by_side(x, offset), _side_by_side(g, offset)
+        both = tf.reshape(_narrow(x, g, (rows, 3), offset * channels), (rows, 3, 1, offset, -1))
         return tf.split(tf.reduce_sum(both, 3), 3, 1)
     centre = _narrow(x, g, (rows, 1), channels)
-    if offset > width:
+    if offset > (width or LEAST):
         return tf.zeros_like(centre), centre, tf.zeros_like(centre)
-    inner = width - offset
-    before = _narrow(x[:, :, :inner], g[:, :, offset:], (rows, 1), channels)
-    return before, centre, _narrow(x[:, :, offset:], g[:, :, :inner], (rows, 1), channels)
+    before = _narrow(x[:, :, :-offset], g[:, :, offset:], (rows, 1), channels)
+    return before, centre, _narrow(x[:, :, offset:], g[:, :, :-offset], (rows, 1), channels)
+
+
+def _side_by_side(x, count):
+    """(B, H, W, C) -> (B, H, W / count, count * C)."""
+    height, width = x.shape[1:3]
+    if width is None:
+        return tf.reshape(x, tf.shape(x) // (1, 1, count, 1) * (1, 1, 1, count))
+    return tf.reshape(x, (-1, height, width // count, count * _channels(x)))
 
 
 def _narrow(x, g, size, channels):
     """Filter gradient at stride 1 for at most 3 columns; where the kernel is higher than the image, oneDNN needs ten
     times as long, unless the image is padded."""
-    if size[0] <= x.shape[1]:
+    if size[0] <= (x.shape[1] or LEAST):
         return _filter_gradient(x, g, size, channels)
     edges = [(n // 2, n // 2) for n in size]
     return _filter_gradient(tf.pad(x, ((0, 0), *edges, (0, 0))), g, size, channels, padding="VALID")

@@ -6,7 +6,9 @@ import functools
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager import record
 
+from keras_pibnas.layers import native
 from keras_pibnas.layers.primitives import fast
 from keras_pibnas.layers.replicas import replica_count
 from keras_pibnas.packs import read
@@ -84,7 +86,7 @@ class TracedBundles:
 
     A search step runs the network two to four times, forward and backward; tracing every cell of every pass takes
     minutes, and so does TensorFlow's work on the graph. The function takes the weights as arguments and leaves the
-    numbers of channels and edges open, so one bundle's layers stand for all whose images have the same side.
+    numbers of channels and edges open, and at stride 1 the sides of the images, so one bundle's layers stand for all.
     """
 
     def __init__(self):
@@ -109,8 +111,10 @@ class TracedBundles:
         return bundle.by_edge(total)
 
     def _function(self, bundle, weights, state, inputs):
-        # The plain forms, for GPUs and float64, read numbers of channels from shapes.
-        signature = _signature(weights, state, inputs, bundle.any_width and fast(inputs["x"]))
+        # The plain forms, for GPUs and float64, read numbers of channels and sides from shapes.
+        any_width = bundle.any_width and fast(inputs["x"])
+        any_side = any_width and bundle.strides == 1 and native.for_any_side(inputs["x"])
+        signature = _signature(weights, state, inputs, any_width, any_side)
         key = _FROZEN.get(), _RECOMPUTED.get(), bundle.strides, *((s.shape, s.dtype) for s in signature)
         if key not in self._functions:
             self._functions[key] = self._make(bundle, signature, list(inputs))
@@ -132,14 +136,15 @@ def _in_one_node(function, signature):
     return tf.function(function, signature, autograph=False, experimental_attributes=attributes)
 
 
-def _signature(weights, state, inputs, any_width):
-    """The arguments' types: for any number of images, and where these are right, of channels and edges."""
+def _signature(weights, state, inputs, any_width, any_side):
+    """The arguments' types: for any number of images, and where these are right, of channels and edges, and any side."""
     static = 2 if any_width else 4  # of a kernel (kh, kw, I, O)
     kernels = [_spec(t, (*t.shape[:static], *[None] * len(t.shape[static:]))) for t in weights]
     vectors = [_spec(t, (None,) if any_width else t.shape) for t in state]
     shapes = {name: (None, *tensor.shape[1:]) for name, tensor in inputs.items() if len(tensor.shape) == 4}
     if any_width:
-        shapes = {name: (*shape[:3], None) for name, shape in shapes.items()}
+        sides = {name: (None, None) if any_side else shape[1:3] for name, shape in shapes.items()}
+        shapes = {name: (None, *both, None) for name, both in sides.items()}
         shapes |= {"mix": (None, inputs["mix"].shape[1]), "source": (None,), "copies": (None, None)}
     return [*kernels, *vectors, *(_spec(t, shapes.get(name, t.shape)) for name, t in inputs.items())]
 
@@ -159,7 +164,8 @@ def _stateless(bundle, names, frozen):
     def total(*tensors):
         if frozen:
             tensors = [*(tf.stop_gradient(w) for w in tensors[:count]), *tensors[count:]]
-        with keras.StatelessScope() as scope:  # a mapping given here would have to have the variables' own shapes
+        # A mapping given to the scope here would have to have the variables' own shapes.
+        with keras.StatelessScope() as scope, native.any_side():
             for pair in zip(variables, tensors[: len(variables)], strict=True):
                 scope.add_update(pair)
             output = bundle.total(dict(zip(names, tensors[len(variables) :], strict=True)), training=True)
@@ -192,14 +198,13 @@ class Recomputed:
     def __call__(self, *tensors):
         sources = [tensor for tensor, by in zip(tensors, self.first, strict=True) if by]
         types = [output.dtype for output in self.outputs]
-
-        @tf.custom_gradient
-        def call(*_):
+        with record.stop_recording():
             # Called as usual, the function would prepare for another gradient, and keep what that needs.
             outputs = tf.raw_ops.PartitionedCall(args=tensors, Tout=types, f=self.traced)
-            return outputs, lambda *g: self._gradients_by(sources, tensors, g)
-
-        return call(*sources)
+        # As tf.custom_gradient, but for tapes alone: a node for every argument less, and three where it has no gradient.
+        gradient = lambda *g: self._gradients_by(sources, tensors, g)  # noqa: E731
+        record.record_operation("Recomputed", outputs, sources, gradient)
+        return outputs
 
     def _gradients_by(self, sources, tensors, g):
         wanted = self.second if self.second and _FROZEN.get() else self.first
