@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_pibnas.layers import preprocess
+from keras_pibnas.layers import ReLUConvBN, preprocess
 from keras_pibnas.search.edges import bundles, edge_row
 from keras_pibnas.search.mixed import MixedBundle, add_n
 
@@ -46,14 +46,9 @@ class RelaxedCell(keras.layers.Layer):
             bundle.built = True
 
     def call(self, previous, mix, training=False, run=None):
-        """run: calls a bundle with (bundle, x, mix, training); `traced.TracedBundles` does it in less time."""
-        states = self.preprocess(previous, training)
-        return self._walk(states, mix, training, run or _run)
-
-    def preprocess(self, previous, training):
-        """States 0 and 1, side by side: (B, H, W, 2 * channels)."""
-        first = self.preprocess_0(previous[0], training=training)
-        return ops.concatenate((first, self.preprocess_1(previous[1], training=training)), axis=-1)
+        """run: calls a layer with (layer, x, mix, training); `traced.TracedBundles` does it in less time."""
+        run = run or _run
+        return self._walk(run(Preprocessing(self), previous, None, training), mix, training, run)
 
     def _walk(self, state, mix, training, run):
         """From states 0 and 1, side by side, through all nodes to the concatenated output."""
@@ -73,5 +68,42 @@ class RelaxedCell(keras.layers.Layer):
         return (shape[0], *sides, self.nodes * self.plan.channels)
 
 
-def _run(bundle, x, mix, training):
-    return bundle(x, mix=mix, training=training)
+def _run(layer, x, mix, training):
+    return layer(x, mix=mix, training=training)
+
+
+class Preprocessing:
+    """The two layers that a cell's inputs go through: (two tensors) -> states 0 and 1, side by side.
+
+    To `traced.TracedBundles` it is like a bundle. As one: two calls of a shared function must not run at the same time.
+    """
+
+    strides = 1
+
+    def __init__(self, cell):
+        self.layers = cell.preprocess_0, cell.preprocess_1
+        self.any_width = all(isinstance(layer, ReLUConvBN) for layer in self.layers)
+
+    @property
+    def trainable_variables(self):
+        return [variable for layer in self.layers for variable in layer.trainable_variables]
+
+    @property
+    def non_trainable_variables(self):
+        return [variable for layer in self.layers for variable in layer.non_trainable_variables]
+
+    def __call__(self, previous, mix=None, training=False):
+        return self.total(self.inputs(previous), training)
+
+    def inputs(self, previous, mix=None):
+        return {"x": previous[0], "other": previous[1]}
+
+    def total(self, inputs, training):
+        return ops.concatenate([f(x, training=training) for f, x in zip(self.layers, inputs.values(), strict=True)], -1)
+
+    def outputs(self, total):
+        return total
+
+    def compute_output_shape(self, previous):
+        shape = self.layers[1].compute_output_shape(previous[1])
+        return (*shape[:-1], 2 * shape[-1])

@@ -43,7 +43,7 @@ class MixedBundle(keras.layers.Layer):
             op.built = True
 
     def call(self, x, mix, training=False):
-        return self.by_edge(self.total(self.inputs(x, mix), training))
+        return self.outputs(self.total(self.inputs(x, mix), training))
 
     def inputs(self, x, mix):
         """The tensors that `total` takes, by name.
@@ -93,7 +93,7 @@ class MixedBundle(keras.layers.Layer):
             else:
                 yield op(inputs["x"], mix=weights[column], training=training), None
 
-    def by_edge(self, total):
+    def outputs(self, total):
         """(B, H', W', E * C) -> E tensors (B, H', W', C)."""
         return ops.split(total, self.branches, axis=-1) if self.branches > 1 else [total]
 

@@ -82,11 +82,14 @@ def soon_started(function):
 
 
 class TracedBundles:
-    """Calls a MixedBundle through a tf.function that is traced once for all bundles of a kind.
+    """Calls a MixedBundle, or a cell's Preprocessing, through a tf.function that is traced once for all bundles of a kind.
 
     A search step runs the network two to four times, forward and backward; tracing every cell of every pass takes
     minutes, and so does TensorFlow's work on the graph. The function takes the weights as arguments and leaves the
     numbers of channels and edges open, and at stride 1 the sides of the images, so one bundle's layers stand for all.
+
+    No two calls of a function run at the same time, as each needs what the other gave: oneDNN's batch normalization
+    keeps the number of channels in its node while it runs, and would write where it must not.
     """
 
     def __init__(self):
@@ -107,15 +110,16 @@ class TracedBundles:
         if state and not _FROZEN.get():
             for variable, value in zip(state, tf.split(moved, [v.shape[0] for v in state]), strict=True):
                 variable.assign(value)
-        total.set_shape(bundle.compute_output_shape(x.shape))
-        return bundle.by_edge(total)
+        total.set_shape(bundle.compute_output_shape(tf.nest.map_structure(lambda tensor: tensor.shape, x)))
+        return bundle.outputs(total)
 
     def _function(self, bundle, weights, state, inputs):
         # The plain forms, for GPUs and float64, read numbers of channels and sides from shapes.
         any_width = bundle.any_width and fast(inputs["x"])
-        any_side = any_width and bundle.strides == 1 and native.for_any_side(inputs["x"])
+        images = [tensor for tensor in inputs.values() if len(tensor.shape) == 4]
+        any_side = any_width and bundle.strides == 1 and all(native.for_any_side(image) for image in images)
         signature = _signature(weights, state, inputs, any_width, any_side)
-        key = _FROZEN.get(), _RECOMPUTED.get(), bundle.strides, *((s.shape, s.dtype) for s in signature)
+        key = type(bundle), _FROZEN.get(), _RECOMPUTED.get(), bundle.strides, *((s.shape, s.dtype) for s in signature)
         if key not in self._functions:
             self._functions[key] = self._make(bundle, signature, list(inputs))
         return self._functions[key]
@@ -145,7 +149,8 @@ def _signature(weights, state, inputs, any_width, any_side):
     if any_width:
         sides = {name: (None, None) if any_side else shape[1:3] for name, shape in shapes.items()}
         shapes = {name: (None, *both, None) for name, both in sides.items()}
-        shapes |= {"mix": (None, inputs["mix"].shape[1]), "source": (None,), "copies": (None, None)}
+        shapes |= {"source": (None,), "copies": (None, None)}
+        shapes |= {"mix": (None, inputs["mix"].shape[1])} if "mix" in inputs else {}
     return [*kernels, *vectors, *(_spec(t, shapes.get(name, t.shape)) for name, t in inputs.items())]
 
 
