@@ -25,7 +25,7 @@ _ANY_SIDE = contextvars.ContextVar("whether sides may be unknown", default=False
 
 @contextlib.contextmanager
 def any_side():
-    """Inside, the fast paths hold for images whose sides are unknown, but `for_any_side`, at stride 1."""
+    """Inside, the fast paths hold for images whose sides are unknown, but `for_any_side`."""
     token = _ANY_SIDE.set(True)
     try:
         yield
@@ -33,9 +33,10 @@ def any_side():
         _ANY_SIDE.reset(token)
 
 
-def for_any_side(x):
-    """Whether the sides of images x are such that they need not be known."""
-    return all(side is not None and side % MULTIPLE == 0 and side >= LEAST for side in x.shape[1:3])
+def for_any_side(x, strides):
+    """Whether the sides of images x are such that they need not be known, nor those of an op's output."""
+    sides = x.shape[1:3]
+    return all(n is not None and n % (MULTIPLE * strides) == 0 and n >= LEAST * strides for n in sides)
 
 
 def available(x):
@@ -145,19 +146,23 @@ def _depthwise(size, strides, dilation, height, width):
     def transpose(g, kernel):
         if strides == 1:
             return forward(g, tf.reverse(kernel, (0, 1)))
-        sizes = (tf.shape(g)[0], height + 2 * edge, width + 2 * edge, _channels(g))
+        sizes = tf.shape(g) * (1, 2, 2, 1) + (0, 2 * edge - _odd(height), 2 * edge - _odd(width), 0)
         padded = tf.raw_ops.Conv2DBackpropInput(
-            input_sizes=sizes, filter=kernel, out_backprop=g, strides=(1, strides, strides, 1), padding="VALID",
+            input_sizes=sizes, filter=kernel, out_backprop=g, strides=(1, 2, 2, 1), padding="VALID",
             dilations=(1, dilation, dilation, 1),
         )  # fmt: skip
-        return padded[:, edge : edge + height, edge : edge + width]
+        return padded[:, edge:-edge, edge:-edge] if edge else padded
 
     def correlate(x, g):
         if strides == 1:
             return _filters(x, g, size, dilation)
-        return _filters_in_blocks(_pad(x, edge), g, size, strides)
+        return _filters_in_blocks(_pad(x, edge), g, size, _odd(width))
 
     return _closed(forward, transpose, correlate)
+
+
+def _odd(side):
+    return 0 if side is None else side % 2
 
 
 def _channels(x):
@@ -226,14 +231,17 @@ def _narrow(x, g, size, channels):
     return _filter_gradient(tf.pad(x, ((0, 0), *edges, (0, 0))), g, size, channels, padding="VALID")
 
 
-def _filters_in_blocks(x, g, size, strides):
-    """Filter gradient (size, size, 1, C) of a valid depthwise convolution, at most three columns at a time."""
-    reach, channels = (g.shape[2] - 1) * strides, _channels(g)
-    blocks = []
+def _filters_in_blocks(x, g, size, odd):
+    """Filter gradient (size, size, 1, C) of a valid depthwise convolution of stride 2, at most three columns at a time.
+
+    x: padded by size // 2; odd: 1 where it is odd without the padding, else 0.
+    """
+    blocks, channels = [], _channels(g)
     for start in range(0, size, 3):
         columns = min(3, size - start)
-        part = x[:, :, start : start + reach + columns]
-        blocks.append(_filter_gradient(part, g, (size, columns), channels, strides, "VALID"))
+        unread = size + 1 - odd - start - columns
+        part = x[:, :, start : -unread or None]
+        blocks.append(_filter_gradient(part, g, (size, columns), channels, 2, "VALID"))
     return tf.concat(blocks, 1) if len(blocks) > 1 else blocks[0]
 
 

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import Op, SharedOp
-from keras_pibnas.layers.primitives import convolution
+from keras_pibnas.layers.primitives import convolution, tile
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -27,7 +27,7 @@ class FactorizedReduce(Op):
     `channels`).
     """
 
-    relu_first = True
+    any_width = relu_first = True
 
     def __init__(self, channels, strides=2, affine=True, branches=1, inputs=None, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
@@ -56,21 +56,22 @@ class FactorizedReduce(Op):
         self.batch_norm.build_for(self.width)
 
     def after_relu(self, x, mix=None, training=False):
-        x = ops.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
+        x = tile(x, self.channels, self.branches) if self.inputs is None else x
+        height, width = ((side or 0) % 2 for side in x.shape[1:3])
+        x = ops.pad(x, ((0, 0), (0, height), (0, width), (0, 0))) if height or width else x
         convolve = lambda x, k: convolution(x, ops.cast(k, x.dtype), 2)  # noqa: E731
         return self.batch_norm.after(convolve, x, self._joint_kernel(), mix, training)
 
     def _joint_kernel(self):
         """(2, 2, I, E * C): of every branch, the first pixel's kernel is (conv_1, 0), the last one's (0, conv_2)."""
-        half = self.channels // 2
-        first, second = (
-            ops.reshape(ops.convert_to_tensor(kernel), (1, -1, self.branches, half))
-            for kernel in (self.conv_1, self.conv_2)
-        )
+        kernels = self.conv_1.value, self.conv_2.value
+        inputs, width = ops.shape(kernels[0])[2:]
+        half = inputs // 2 if self.inputs is None else width // self.branches
+        first, second = (ops.reshape(kernel, (1, inputs, -1, half)) for kernel in kernels)
         zero = ops.zeros_like(first)
         halves = ((first, zero), (zero, zero), (zero, zero), (zero, second))
         joint = ops.concatenate([ops.concatenate(pair, -1) for pair in halves], 0)
-        return ops.reshape(joint, (2, 2, -1, self.width))
+        return ops.reshape(joint, (2, 2, inputs, 2 * width))
 
     def get_config(self):
         return super().get_config() | {"inputs": self.inputs}

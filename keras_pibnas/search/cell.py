@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_pibnas.layers import ReLUConvBN, preprocess
+from keras_pibnas.layers import preprocess
 from keras_pibnas.search.edges import bundles, edge_row
 from keras_pibnas.search.mixed import MixedBundle, add_n
 
@@ -78,11 +78,10 @@ class Preprocessing:
     To `traced.TracedBundles` it is like a bundle. As one: two calls of a shared function must not run at the same time.
     """
 
-    strides = 1
+    any_width, strides = True, 1
 
     def __init__(self, cell):
         self.layers = cell.preprocess_0, cell.preprocess_1
-        self.any_width = all(isinstance(layer, ReLUConvBN) for layer in self.layers)
 
     @property
     def trainable_variables(self):

@@ -86,7 +86,7 @@ class TracedBundles:
 
     A search step runs the network two to four times, forward and backward; tracing every cell of every pass takes
     minutes, and so does TensorFlow's work on the graph. The function takes the weights as arguments and leaves the
-    numbers of channels and edges open, and at stride 1 the sides of the images, so one bundle's layers stand for all.
+    numbers of channels and edges open, and the sides of the images, so one bundle's layers stand for all.
 
     No two calls of a function run at the same time, as each needs what the other gave: oneDNN's batch normalization
     keeps the number of channels in its node while it runs, and would write where it must not.
@@ -117,7 +117,7 @@ class TracedBundles:
         # The plain forms, for GPUs and float64, read numbers of channels and sides from shapes.
         any_width = bundle.any_width and fast(inputs["x"])
         images = [tensor for tensor in inputs.values() if len(tensor.shape) == 4]
-        any_side = any_width and bundle.strides == 1 and all(native.for_any_side(image) for image in images)
+        any_side = any_width and all(native.for_any_side(image, bundle.strides) for image in images)
         signature = _signature(weights, state, inputs, any_width, any_side)
         key = type(bundle), _FROZEN.get(), _RECOMPUTED.get(), bundle.strides, *((s.shape, s.dtype) for s in signature)
         if key not in self._functions:
