@@ -310,11 +310,20 @@ def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon
 
     @tf.custom_gradient
     def normalize(x, scale, offset):
-        y, *statistics = tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=scale, offset=offset, mean=moving_mean, variance=moving_variance, epsilon=epsilon,
-            exponential_avg_factor=1.0 - momentum,
-        )  # fmt: skip
-        moved[:], saved = (tf.stop_gradient(value) for value in statistics[:2]), statistics[2:]
+        kernel = functools.partial(tf.raw_ops.FusedBatchNormV3, x=x, scale=scale, offset=offset, epsilon=epsilon)
+        if x.dtype == tf.float32:
+            variance = tf.reduce_mean(tf.reduce_mean(tf.square(x), 1), (0, 1))
+            saved = [tf.zeros_like(variance), variance, variance]
+            y = kernel(mean=saved[0], variance=variance, is_training=False)[0]
+            values = tf.cast(tf.size(x) // tf.size(variance), tf.float32)
+            unbiased = variance * (values / (values - 1.0))
+            moved[:] = [momentum * moving_mean, moving_variance + (1.0 - momentum) * (unbiased - moving_variance)]
+        else:
+            y, *statistics = kernel(
+                mean=moving_mean, variance=moving_variance, exponential_avg_factor=1.0 - momentum
+            )
+            moved[:], saved = statistics[:2], statistics[2:]
+        moved[:] = [tf.stop_gradient(value) for value in moved]
         y = tf.nn.relu(y) if relu else y
 
         def gradient(g):
