@@ -74,6 +74,12 @@ def test_exact_second_order(eagerly):
     check(published().alpha_gradients(TRAIN, VALID), ARRAYS, "so_exact")
 
 
+@pytest.mark.parametrize(("order", "key"), ((1, "val_galpha"), (2, "so_exact")))
+def test_traced(order, key):
+    """As users run it. TensorFlow rewrites the graph, and other digits are rounded than eagerly."""
+    check(published(order=order).alpha_gradients(TRAIN, VALID), ARRAYS, key)
+
+
 def test_smooth_network(eagerly, smooth):
     """Here the published finite difference agrees with the exact term: both are right."""
     supernet = published()

@@ -180,6 +180,59 @@ def test_traced_bundles_compute_what_eager_ones_do(order, remat):
         assert np.linalg.norm(one - other) < 1e-3 * np.linalg.norm(other)
 
 
+KERNELS = kp.spaces.SearchSpace(
+    "kernels",
+    ("skip_connect", "max_pool_3x3", "avg_pool_3x3", "sep_conv_5x5", "dil_conv_5x5", "conv_7x1_1x7", "pib_conv_7x7"),
+    pool_norm=True,
+)
+
+
+@pytest.mark.parametrize("side", (8, 20, 24, 32))
+def test_traces_for_any_side(side):
+    """Sides that are multiples of 8 share a trace; all sides of the others, and halved ones, have their own."""
+    supernet = small(space=KERNELS, input_shape=(side, side, 3), seed=0, remat=side == 32)
+    batch = data(count=4, side=side)
+    values = lambda variables: [tf.convert_to_tensor(variable.value) for variable in variables]  # noqa: E731
+
+    def gradient():
+        weights = values(supernet.network.trainable_variables)
+        return supernet.loss_gradient(weights, values(supernet.alphas), batch, weights)[0]
+
+    supernet.compile()
+    traced = [np.ravel(g) for g in tf.function(gradient, autograph=False)()]
+    tf.config.run_functions_eagerly(True)
+    try:
+        eager = [np.ravel(g) for g in gradient()]
+    finally:
+        tf.config.run_functions_eagerly(False)
+    traced, eager = np.concatenate(traced), np.concatenate(eager)
+    assert np.linalg.norm(traced - eager) < 1e-2 * np.linalg.norm(eager)  # a ReLU near its kink may fall otherwise
+
+
+def test_one_trace_for_batches_of_all_sizes(monkeypatch):
+    """And TensorFlow's optimizer is left as it was."""
+    before = tf.config.optimizer.get_experimental_options()
+    supernet, sizes = small(seed=0, order=1), []
+    supernet.compile()
+    step = supernet.train_step
+    monkeypatch.setattr(supernet, "train_step", lambda pair: sizes.append(pair[0][0].shape[0]) or step(pair))
+    parts = [tf.data.Dataset.from_tensor_slices(part).batch(4) for part in (TRAIN, VALID)]
+    history = supernet.fit(tf.data.Dataset.zip(tuple(parts)), epochs=2, verbose=0)
+    assert sizes == [None] and len(history.epoch) == 2
+    assert int(supernet.optimizer.iterations) == 4
+    after = tf.config.optimizer.get_experimental_options()
+    assert all(after[name] == before.get(name, name == "function_optimization") for name in after)
+
+
+@pytest.mark.parametrize("settings", ({"steps_per_execution": 2}, {"run_eagerly": True}))
+def test_other_ways_to_run_the_step(settings):
+    supernet = small(seed=0, order=1)
+    supernet.compile(**settings)
+    parts = [tf.data.Dataset.from_tensor_slices(part).batch(3) for part in (TRAIN, VALID)]
+    supernet.fit(tf.data.Dataset.zip(tuple(parts)), epochs=1, verbose=0)
+    assert int(supernet.optimizer.iterations) == int(supernet.alpha_optimizer.iterations) == 2
+
+
 @pytest.fixture(scope="module")
 def fitted():
     """A supernet after twelve steps of `fit` on six random images, and its history."""
