@@ -250,6 +250,28 @@ def pointwise(x, kernel):
     return tf.nn.conv2d(x, kernel, 1, "VALID")
 
 
+def gelu_pointwise(u, kernel):
+    """pointwise(u * (1 + erf(u)), kernel), which keeps of the image nothing but u for its gradient."""
+
+    def product(u):
+        slope = 1.0 + tf.math.erf(u)
+        return u * slope, slope
+
+    @tf.custom_gradient
+    def convolve(u, kernel):
+        def gradient(g):
+            here_u, here_kernel = _here(u), _here(kernel)
+            x, slope = product(here_u)
+            settings = {"out_backprop": g, "strides": (1, 1, 1, 1), "padding": "VALID"}
+            by_x = tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(here_u), filter=here_kernel, **settings)
+            by_kernel = tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=tf.shape(here_kernel), **settings)
+            return by_x * (slope + here_u * (2.0 * np.pi**-0.5 * tf.exp(-tf.square(here_u)))), by_kernel
+
+        return pointwise(product(u)[0], kernel), gradient
+
+    return convolve(u, kernel)
+
+
 def tile(x, channels, branches):
     """(B, H, W, S * C) -> (B, H, W, E * C); the gradient adds the copies up in a 1x1 convolution, in one pass."""
     sources = x.shape[-1] // channels

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_pibnas.layers.batch_norm import BatchNorm, repeat
 from keras_pibnas.layers.op import Op
-from keras_pibnas.layers.primitives import INNER, bias_add, convolution, depthwise, pointwise, tile, twice_gelu
+from keras_pibnas.layers.primitives import INNER, bias_add, convolution, depthwise, gelu_pointwise, pointwise, tile
 from keras_pibnas.layers.separable import check_kernel_size
 
 
@@ -49,7 +49,7 @@ class PIBConv(Op):
         x = tile(x, self.channels, self.branches)
         x = bias_add(*depthwise_norm(self.batch_norm, x, self.depthwise, self.strides, training))
         hidden = self._bottleneck(x)
-        return pointwise(twice_gelu(hidden), ops.cast(weighted(self.pointwise_2, mix) * INNER, x.dtype)), None
+        return gelu_pointwise(hidden, ops.cast(weighted(self.pointwise_2, mix) * INNER, x.dtype)), None
 
     def _bottleneck(self, x):
         """1x1 to F * C, grouped convolution; times INNER, as `twice_gelu` takes it."""

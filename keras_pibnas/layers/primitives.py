@@ -188,6 +188,13 @@ def gelu(x):
 INNER = 0.5**0.5
 
 
+def gelu_pointwise(u, kernel):
+    """pointwise(twice_gelu(u), kernel)."""
+    if fast(u) and keras.backend.standardize_dtype(u.dtype) == "float32":
+        return native.gelu_pointwise(u, kernel)
+    return pointwise(twice_gelu(u), kernel)
+
+
 def twice_gelu(u):
     """2 * INNER * gelu(u / INNER): three passes over the image, where both factors can go into neighbouring kernels."""
     if _PORTABLE:
