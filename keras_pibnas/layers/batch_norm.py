@@ -117,11 +117,7 @@ class BatchNorm(keras.layers.Layer):
         return y
 
     def _in_one_kernel(self, x, mix, shift, relu=False):
-        """The output for x, from which its mean, `shift`, has been taken off.
-
-        The kernel adds a channel's numbers up one by one: around a large mean that loses digits, and then ReLUs near
-        their kink fall on the other side.
-        """
+        """The output for x, from which its mean, `shift`, has been taken off: the kernel takes it to be zero."""
         state = [variable.value for variable in (self.moving_mean, self.moving_variance)]
         weight = None if mix is None else repeat(ops.cast(mix, state[0].dtype), x.shape[-1])
         if not self.affine:

@@ -283,8 +283,8 @@ def tile(x, channels, branches):
 
     @tf.custom_gradient
     def add(g):
-        kernel = tf.constant(np.tile(np.eye(channels), (branches // sources, sources)), g.dtype)
-        return pointwise(g, kernel[None, None]), copy
+        kernel = np.tile(np.eye(channels), (branches // sources, sources))[None, None]
+        return pointwise(g, tf.constant(kernel, g.dtype)), copy
 
     return copy(x)
 
@@ -321,8 +321,11 @@ def mean(x):
 def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon, relu=False):
     """Normalizes x (B, H, W, C) with its own statistics, its ReLU included, in one kernel each way.
 
-    All others are (C,) and float32. Returns the output and the moved moving statistics, through which no gradient
-    flows. Derivatives are right to the second.
+    x: in float32 of mean zero. All others are (C,) and float32. Returns the output and the moved moving statistics,
+    through which no gradient flows. Derivatives are right to the second.
+
+    The kernel can compute the statistics itself, but adds up one by one: variances are 2e-6 off, and then ReLUs and
+    maxima near a tie fall on the other side. Only where x has few digits anyway is that left to it.
     """
     scale, offset, moving_mean, moving_variance = (
         tf.convert_to_tensor(value) for value in (scale, offset, moving_mean, moving_variance)
@@ -338,7 +341,7 @@ def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon
             saved = [tf.zeros_like(variance), variance, variance]
             y = kernel(mean=saved[0], variance=variance, is_training=False)[0]
             values = tf.cast(tf.size(x) // tf.size(variance), tf.float32)
-            unbiased = variance * (values / (values - 1.0))
+            unbiased = variance * (values / tf.maximum(values - 1.0, 1.0))
             moved[:] = [momentum * moving_mean, moving_variance + (1.0 - momentum) * (unbiased - moving_variance)]
         else:
             y, *statistics = kernel(
@@ -365,39 +368,42 @@ def _batch_norm_back(epsilon, mean, variance, reserved):
     scale N / s ([u g] - [u][g] - [u n][g n]) + p N [g n] + q N [g] by g, x and scale.
     """
 
+    statistics = mean, variance, reserved
+
     @tf.custom_gradient
     def back(g, x, scale):
-        dx, dscale, doffset = _norm_gradient(g, x, scale)
+        dx, dscale, doffset = _norm_gradient(g, x, scale, *statistics)
 
         def second(u, p, q):
             narrow, here_scale = u.dtype, _here(scale)
             u, here_g, here_x = (tf.cast(value, tf.float32) for value in (u, _here(g), _here(x)))  # sums cancel
+            mean, variance, reserved = (_here(value) for value in statistics)
             count = tf.cast(tf.size(u) // tf.size(mean), tf.float32)
-            inverse = tf.math.rsqrt(_here(variance) + epsilon)
-            dg, un, u_mean = _norm_gradient(u, here_x, here_scale)
+            inverse = tf.math.rsqrt(variance + epsilon)
+            dg, un, u_mean = _norm_gradient(u, here_x, here_scale, mean, variance, reserved)
             un, u_mean, gn, g_mean = un / count, u_mean / count, _here(dscale) / count, _here(doffset) / count
             ug = tf.reshape(_filter_gradient(u, here_g, (1, 1), tf.size(mean)), (-1,)) / count - u_mean * g_mean
             to_u = -here_scale * tf.square(inverse) * gn
             to_g = -here_scale * tf.square(inverse) * un + p * inverse
             to_n = -here_scale * tf.square(inverse) * (ug - 3.0 * un * gn) - p * inverse * gn
             constant = -to_u * u_mean - to_g * g_mean
-            by_x = tf.add_n([_scaled(u, to_u), _scaled(here_g, to_g), _normalized(here_x, to_n, constant)])
-            by_g = tf.add_n([dg, _normalized(here_x, p, q)])
+            normalized = _normalized(here_x, to_n, constant, mean, variance)
+            by_x = tf.add_n([_scaled(u, to_u), _scaled(here_g, to_g), normalized])
+            by_g = tf.add_n([dg, _normalized(here_x, p, q, mean, variance)])
             by_scale = count * inverse * (ug - un * gn)
             return tf.cast(by_g, narrow), tf.cast(by_x, narrow), by_scale
 
         return (dx, dscale, doffset), second
 
-    def _normalized(x, scale, offset):
+    def _normalized(x, scale, offset, mean, variance):
         return tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=scale, offset=offset, mean=_here(mean), variance=_here(variance), epsilon=epsilon,
-            is_training=False,
-        )[0]  # fmt: skip
+            x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon, is_training=False
+        )[0]
 
-    def _norm_gradient(g, x, scale):
+    def _norm_gradient(g, x, scale, mean, variance, reserved):
         return tf.raw_ops.FusedBatchNormGradV3(
-            y_backprop=g, x=x, scale=scale, reserve_space_1=_here(mean), reserve_space_2=_here(variance),
-            reserve_space_3=_here(reserved), epsilon=epsilon,
+            y_backprop=g, x=x, scale=scale, reserve_space_1=mean, reserve_space_2=variance, reserve_space_3=reserved,
+            epsilon=epsilon,
         )[:3]  # fmt: skip
 
     return back

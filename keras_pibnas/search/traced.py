@@ -82,7 +82,7 @@ def soon_started(function):
 
 
 class TracedBundles:
-    """Calls a MixedBundle, or a cell's Preprocessing, through a tf.function that is traced once for all bundles of a kind.
+    """Calls a MixedBundle, or a cell's Preprocessing, through a tf.function, traced once for all of a kind.
 
     A search step runs the network two to four times, forward and backward; tracing every cell of every pass takes
     minutes, and so does TensorFlow's work on the graph. The function takes the weights as arguments and leaves the
@@ -141,7 +141,7 @@ def _in_one_node(function, signature):
 
 
 def _signature(weights, state, inputs, any_width, any_side):
-    """The arguments' types: for any number of images, and where these are right, of channels and edges, and any side."""
+    """The arguments' types: for any number of images, and where wanted, of channels and edges, and any sides."""
     static = 2 if any_width else 4  # of a kernel (kh, kw, I, O)
     kernels = [_spec(t, (*t.shape[:static], *[None] * len(t.shape[static:]))) for t in weights]
     vectors = [_spec(t, (None,) if any_width else t.shape) for t in state]
@@ -206,7 +206,7 @@ class Recomputed:
         with record.stop_recording():
             # Called as usual, the function would prepare for another gradient, and keep what that needs.
             outputs = tf.raw_ops.PartitionedCall(args=tensors, Tout=types, f=self.traced)
-        # As tf.custom_gradient, but for tapes alone: a node for every argument less, and three where it has no gradient.
+        # As tf.custom_gradient, but for tapes alone: one to four nodes less for every argument.
         gradient = lambda *g: self._gradients_by(sources, tensors, g)  # noqa: E731
         record.record_operation("Recomputed", outputs, sources, gradient)
         return outputs
