@@ -31,7 +31,9 @@ def check_settings(**settings):
 
 
 def check_pair(data):
-    """((x, y), (x_valid, y_valid)), or a ValueError."""
+    """((x, y), (x_valid, y_valid)), or a ValueError. `train_on_batch` gives sample weights too, which are None."""
+    if isinstance(data, tuple | list) and len(data) == 3 and data[2] is None:
+        data = data[:2]
     if not isinstance(data, tuple | list) or len(data) != 2 or not all(_is_batch(part) for part in data):
         raise ValueError(
             "A supernet trains on pairs ((x, y), (x_valid, y_valid)), such as keras_pibnas.data.bilevel(train, valid) "

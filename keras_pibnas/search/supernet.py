@@ -227,7 +227,11 @@ class Supernet(ReplicatedMixin, keras.Model):
             return self.train_function
         plain = self._distribute_strategy is None and self.steps_per_execution == 1
         if plain and not self.run_eagerly and not self.jit_compile:
-            self.train_function = soon_started(lambda iterator: self.train_step(iterator.get_next()))
+            on_iterator = soon_started(lambda iterator: self.train_step(iterator.get_next()))
+            on_data = soon_started(self.train_step)
+            self.train_function = lambda iterator: (
+                on_iterator(iterator) if isinstance(iterator, tf.data.Iterator) else on_data(next(iterator))
+            )  # train_on_batch gives a generator
             return self.train_function
         super().make_train_function(force)
         step = self.train_function

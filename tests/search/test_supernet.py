@@ -233,6 +233,15 @@ def test_other_ways_to_run_the_step(settings):
     assert int(supernet.optimizer.iterations) == int(supernet.alpha_optimizer.iterations) == 2
 
 
+def test_train_on_batch():
+    supernet = small(seed=0, order=1)
+    supernet.compile()
+    for number in (1, 2):
+        logs = supernet.train_on_batch(TRAIN, VALID, return_dict=True)
+        assert set(logs) == {"loss", "accuracy"} and np.isfinite(logs["loss"])
+        assert int(supernet.optimizer.iterations) == int(supernet.alpha_optimizer.iterations) == number
+
+
 @pytest.fixture(scope="module")
 def fitted():
     """A supernet after twelve steps of `fit` on six random images, and its history."""
