@@ -13,7 +13,7 @@ from keras_pibnas.search.check import check_pair, check_settings
 from keras_pibnas.search.derive import derive_genotype, softmax
 from keras_pibnas.search.edges import edge_count
 from keras_pibnas.search.network import RelaxedNetwork
-from keras_pibnas.search.traced import frozen_weights, recomputed_bundles, shared_functions, soon_started
+from keras_pibnas.search.traced import frozen_weights, once_there, recomputed_bundles, shared_functions, soon_started
 
 Seen = namedtuple("Seen", "loss logits state")
 
@@ -123,7 +123,9 @@ class Supernet(ReplicatedMixin, keras.Model):
         weights = packs.read(self.network.trainable_variables)
         optimizers.apply(self.alpha_optimizer, self._alpha_gradients(train, valid, weights), self.alphas)
         # 2. Move w down dL_train/dw, at the new alpha.
-        gradient, seen = self.weight_gradient(weights, packs.read(self.alphas), train)
+        alphas = packs.read(self.alphas)
+        train = once_there(alphas, train)
+        gradient, seen = self.weight_gradient(weights, alphas, train)
         optimizers.apply(self.optimizer, gradient, self.network.trainable_variables)
         packs.assign(self.network.non_trainable_variables, seen.state)
         return self.measure(train, seen)
@@ -176,12 +178,13 @@ class Supernet(ReplicatedMixin, keras.Model):
     def _finite_difference(self, weights, alphas, train, vector, scale):
         """d/dalpha of dL_train/dw v: DARTS, equation (8), with radius r = 0.01 / |v|."""
         radius = 0.01 / tf.linalg.global_norm(vector)
-        plus, minus = (
-            self.loss_gradient(
-                [w + sign * radius * v for w, v in zip(weights, vector, strict=True)], alphas, train, alphas, scale
-            )[0]
-            for sign in (1.0, -1.0)
-        )
+
+        def gradient(sign, batch):
+            moved = [w + sign * radius * v for w, v in zip(weights, vector, strict=True)]
+            return self.loss_gradient(moved, alphas, batch, alphas, scale)[0]
+
+        plus = gradient(1.0, train)
+        minus = gradient(-1.0, once_there(plus, train))
         return [(p - m) / (2.0 * radius) for p, m in zip(plus, minus, strict=True)]
 
     def weight_gradient(self, weights, alphas, batch):

@@ -81,6 +81,12 @@ def soon_started(function):
     return call
 
 
+def once_there(tensors, batch):
+    """The batch, to be read when the tensors have been computed: what follows calls the same functions."""
+    with tf.control_dependencies(tensors):
+        return tf.nest.map_structure(tf.identity, batch)
+
+
 class TracedBundles:
     """Calls a MixedBundle, or a cell's Preprocessing, through a tf.function, traced once for all of a kind.
 
@@ -88,8 +94,9 @@ class TracedBundles:
     minutes, and so does TensorFlow's work on the graph. The function takes the weights as arguments and leaves the
     numbers of channels and edges open, and the sides of the images, so one bundle's layers stand for all.
 
-    No two calls of a function run at the same time, as each needs what the other gave: oneDNN's batch normalization
-    keeps the number of channels in its node while it runs, and would write where it must not.
+    No two calls of a function may run at the same time: oneDNN's batch normalization keeps the number of channels in
+    its node while it runs, and would write where it must not. Each call needs what another gave; passes that do not
+    see to it by `once_there`.
     """
 
     def __init__(self):

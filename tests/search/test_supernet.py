@@ -1,6 +1,9 @@
 """The supernet as a Keras model, on a small space."""
 
+import functools
+import graphlib
 import json
+import operator
 
 import keras
 import numpy as np
@@ -207,6 +210,27 @@ def test_traces_for_any_side(side):
         tf.config.run_functions_eagerly(False)
     traced, eager = np.concatenate(traced), np.concatenate(eager)
     assert np.linalg.norm(traced - eager) < 1e-2 * np.linalg.norm(eager)  # a ReLU near its kink may fall otherwise
+
+
+@pytest.mark.parametrize(
+    "settings", ({"order": 1}, {"order": 2}, {"order": 2, "remat": True}, {"order": 2, "hvp": "finite_difference"})
+)
+def test_calls_of_a_shared_function_wait_for_each_other(settings):
+    """Of two calls of a function with oneDNN's kernels, one must need the other: else TensorFlow runs them at once."""
+    supernet = small(layers=4, seed=0, **settings)
+    supernet.compile()
+    supernet._maybe_symbolic_build(data_batch=(TRAIN, VALID))
+    graph = tf.function(supernet.train_step, autograph=False).get_concrete_function((TRAIN, VALID)).graph
+    sources = {op: {tensor.op for tensor in op.inputs} | set(op.control_inputs) for op in graph.get_operations()}
+    needed, calls = {}, {}  # by op: itself and all that it needs, as bits of a number
+    for number, op in enumerate(graphlib.TopologicalSorter(sources).static_order()):
+        needed[op] = functools.reduce(operator.or_, (needed[source] for source in sources[op]), 1 << number)
+        name = op.get_attr("f").name if op.type == "PartitionedCall" else ""
+        if "total" in name or "function" in name:
+            earlier = calls.setdefault(name, [])
+            assert not earlier or needed[op] & earlier[-1], op.name
+            earlier.append(1 << number)
+    assert max(len(numbers) for numbers in calls.values()) > 2
 
 
 def test_one_trace_for_batches_of_all_sizes(monkeypatch):
