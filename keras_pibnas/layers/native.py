@@ -17,6 +17,8 @@ _TENSORFLOW = keras.backend.backend() == "tensorflow"
 if _TENSORFLOW:
     import tensorflow as tf
 
+    from keras_pibnas.layers.derivatives import aside, here, is_transposing, with_gradient
+
 
 # What a side that is unknown is known to be, inside `any_side`: a multiple of one, and at least the other.
 MULTIPLE, LEAST = 4, 8
@@ -69,15 +71,6 @@ def is_tensorflow(x):
     return _TENSORFLOW and not isinstance(x, keras.KerasTensor)
 
 
-def _here(x):
-    """x as a tensor of the function that is being traced.
-
-    The derivative of a custom gradient may be traced in another tf.function than the gradient itself, and reaches only
-    what was an operation there.
-    """
-    return tf.identity(x)
-
-
 def max_pool(x):
     """3x3 maximum at stride 1 whose derivatives of all orders read the same pixels.
 
@@ -86,17 +79,22 @@ def max_pool(x):
     pixel that the first one wrote to: the first of the largest.
     """
 
-    @tf.custom_gradient
+    @with_gradient
     def pool(x):
-        return maxima(x), lambda g: spread(g, _here(x))
+        return maxima(x), lambda g: spread(g, here(x))
 
-    @tf.custom_gradient
+    @with_gradient
     def spread(g, x):
         # oneDNN's gradient wants the maximum in the same graph. Without, it is TensorFlow's, ten times slower.
         dx = tf.raw_ops.MaxPoolGrad(
             orig_input=x, orig_output=maxima(x), grad=g, ksize=(1, 3, 3, 1), strides=(1, 1, 1, 1), padding="SAME"
         )
-        return dx, lambda u: (_read_maxima(u, _here(x)), None)
+        return dx, lambda u: (read(u, here(x)), None)
+
+    @with_gradient
+    def read(u, x):
+        index = tf.nn.max_pool_with_argmax(x, 3, 1, "SAME", include_batch_in_index=True).argmax
+        return tf.gather(tf.reshape(u, (-1,)), index), lambda g: (spread(g, here(x)), None)
 
     def maxima(x):
         return tf.nn.max_pool2d(x, 3, 1, "SAME")
@@ -104,26 +102,20 @@ def max_pool(x):
     return pool(x)
 
 
-def _read_maxima(u, x):
-    """u at the pixels where x has the maxima of its 3x3 windows, (B, H, W, C)."""
-    index = tf.nn.max_pool_with_argmax(x, 3, 1, "SAME", include_batch_in_index=True).argmax
-    return tf.gather(tf.reshape(u, (-1,)), index)
-
-
 def _closed(forward, transpose, correlate):
     """Three functions of (x, kernel), (gradient, kernel), (x, gradient), each other's derivatives."""
 
-    @tf.custom_gradient
+    @with_gradient
     def convolve(x, kernel):
-        return forward(x, kernel), lambda g: (back(g, _here(kernel)), filters(_here(x), g))
+        return forward(x, kernel), lambda g: (back(g, here(kernel)), filters(here(x), g))
 
-    @tf.custom_gradient
+    @with_gradient
     def back(g, kernel):
-        return transpose(g, kernel), lambda u: (convolve(u, _here(kernel)), filters(u, _here(g)))
+        return transpose(g, kernel), lambda u: (convolve(u, here(kernel)), aside(filters, u, here(g)))
 
-    @tf.custom_gradient
+    @with_gradient
     def filters(x, g):
-        return correlate(x, g), lambda u: (back(_here(g), u), convolve(_here(x), u))
+        return correlate(x, g), lambda u: (aside(back, here(g), u), convolve(here(x), u))
 
     return convolve
 
@@ -251,37 +243,79 @@ def pointwise(x, kernel):
 
 
 def gelu_pointwise(u, kernel):
-    """pointwise(u * (1 + erf(u)), kernel), which keeps of the image nothing but u for its gradient."""
+    """pointwise(P(u), kernel) with P(u) = u * (1 + erf(u)). It and its derivatives keep of images nothing but what they
+    are given."""
 
-    def product(u):
-        slope = 1.0 + tf.math.erf(u)
-        return u * slope, slope
+    def transpose(g, u, kernel):
+        return tf.raw_ops.Conv2DBackpropInput(
+            input_sizes=tf.shape(u), filter=kernel, out_backprop=g, strides=(1, 1, 1, 1), padding="VALID"
+        )
 
-    @tf.custom_gradient
-    def convolve(u, kernel):
+    def filters(x, g, kernel):
+        return tf.raw_ops.Conv2DBackpropFilter(
+            input=x, filter_sizes=tf.shape(kernel), out_backprop=g, strides=(1, 1, 1, 1), padding="VALID"
+        )
+
+    def value(u):
+        return u * (1.0 + tf.math.erf(u))
+
+    def bell(u):
+        return tf.exp(-tf.square(u)) * (2.0 * np.pi**-0.5)
+
+    def slope(u):
+        return 1.0 + tf.math.erf(u) + u * bell(u)
+
+    def bend(u):  # the slope's slope, 2 * bell(u) * (1 - u**2)
+        return tf.raw_ops.TanhGrad(y=u, dy=2.0 * bell(u))
+
+    @with_gradient
+    def forward(u, kernel):
         def gradient(g):
-            here_u, here_kernel = _here(u), _here(kernel)
-            x, slope = product(here_u)
-            settings = {"out_backprop": g, "strides": (1, 1, 1, 1), "padding": "VALID"}
-            by_x = tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(here_u), filter=here_kernel, **settings)
-            by_kernel = tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=tf.shape(here_kernel), **settings)
-            return by_x * (slope + here_u * (2.0 * np.pi**-0.5 * tf.exp(-tf.square(here_u)))), by_kernel
+            return by_image(g, here(u), here(kernel)), by_kernel(g, here(u), here(kernel))
 
-        return pointwise(product(u)[0], kernel), gradient
+        return pointwise(value(u), kernel), gradient
 
-    return convolve(u, kernel)
+    @with_gradient
+    def by_image(g, u, kernel):
+        def gradient(r):
+            here_g, here_u, here_kernel = here(g), here(u), here(kernel)
+            by_u = aside(lambda: bend(here_u) * r * transpose(here_g, here_u, here_kernel))
+            by_kernel = aside(lambda: filters(slope(here_u) * r, here_g, here_kernel))
+            return along(r, here_u, here_kernel), by_u, by_kernel
+
+        return slope(u) * transpose(g, u, kernel), gradient
+
+    @with_gradient
+    def by_kernel(g, u, kernel):
+        def gradient(r):
+            here_g, here_u = here(g), here(u)
+            return forward(here_u, r), aside(by_image, here_g, here_u, r), None
+
+        return filters(value(u), g, kernel), gradient
+
+    @with_gradient
+    def along(r, u, kernel):
+        def gradient(g):
+            here_r, here_u, here_kernel = here(r), here(u), here(kernel)
+            back = transpose(g, here_u, here_kernel)
+            moved = slope(here_u)
+            return moved * back, bend(here_u) * here_r * back, filters(moved * here_r, g, here_kernel)
+
+        return pointwise(slope(u) * r, kernel), gradient
+
+    return forward(u, kernel)
 
 
 def tile(x, channels, branches):
     """(B, H, W, S * C) -> (B, H, W, E * C); the gradient adds the copies up in a 1x1 convolution, in one pass."""
     sources = x.shape[-1] // channels
 
-    @tf.custom_gradient
+    @with_gradient
     def copy(x):
         blocks = tf.split(x, sources, -1) if sources > 1 else [x]
         return tf.concat([block for block in blocks for _ in range(branches // sources)], -1), add
 
-    @tf.custom_gradient
+    @with_gradient
     def add(g):
         kernel = np.tile(np.eye(channels), (branches // sources, sources))[None, None]
         return pointwise(g, tf.constant(kernel, g.dtype)), copy
@@ -333,7 +367,7 @@ def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon
 
     moved = []  # what `normalize` returned beside y would be kept for its gradient, and keep TensorFlow from fusing
 
-    @tf.custom_gradient
+    @with_gradient
     def normalize(x, scale, offset):
         kernel = functools.partial(tf.raw_ops.FusedBatchNormV3, x=x, scale=scale, offset=offset, epsilon=epsilon)
         if x.dtype == tf.float32:
@@ -352,61 +386,76 @@ def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon
         y = tf.nn.relu(y) if relu else y
 
         def gradient(g):
-            g = tf.raw_ops.ReluGrad(gradients=g, features=_here(y)) if relu else g
-            return _batch_norm_back(epsilon, *(_here(s) for s in saved))(g, _here(x), _here(scale))
+            g = tf.raw_ops.ReluGrad(gradients=g, features=here(y)) if relu else g
+            return _batch_norm_gradients(epsilon, *(here(s) for s in saved))(g, here(x), here(scale))
 
         return y, gradient
 
     return normalize(x, scale, offset), *moved
 
 
-def _batch_norm_back(epsilon, mean, variance, reserved):
-    """(g, x, scale) -> gradients of x, scale and offset, with its own gradient.
+def _batch_norm_gradients(epsilon, *statistics):
+    """(g, x, scale) -> gradients of x, scale and offset, each with its own gradient.
 
-    With n = (x - mean) / s and averages over pixels [.], the gradient of x is scale / s * (g - [g] - n [g n]), that of
-    scale is the sum of g n, that of offset the sum of g. For directions u, p, q of these three, `second` differentiates
-    scale N / s ([u g] - [u][g] - [u n][g n]) + p N [g n] + q N [g] by g, x and scale.
+    With n = (x - mean) / s and averages over pixels [.], the gradient of x is scale / s * (g - [g] - n [g n]), which is
+    linear and symmetric in g; that of scale is the sum of g n, that of offset the sum of g.
     """
 
-    statistics = mean, variance, reserved
-
-    @tf.custom_gradient
-    def back(g, x, scale):
-        dx, dscale, doffset = _norm_gradient(g, x, scale, *statistics)
-
-        def second(u, p, q):
-            narrow, here_scale = u.dtype, _here(scale)
-            u, here_g, here_x = (tf.cast(value, tf.float32) for value in (u, _here(g), _here(x)))  # sums cancel
-            mean, variance, reserved = (_here(value) for value in statistics)
-            count = tf.cast(tf.size(u) // tf.size(mean), tf.float32)
-            inverse = tf.math.rsqrt(variance + epsilon)
-            dg, un, u_mean = _norm_gradient(u, here_x, here_scale, mean, variance, reserved)
-            un, u_mean, gn, g_mean = un / count, u_mean / count, _here(dscale) / count, _here(doffset) / count
-            ug = tf.reshape(_filter_gradient(u, here_g, (1, 1), tf.size(mean)), (-1,)) / count - u_mean * g_mean
-            to_u = -here_scale * tf.square(inverse) * gn
-            to_g = -here_scale * tf.square(inverse) * un + p * inverse
-            to_n = -here_scale * tf.square(inverse) * (ug - 3.0 * un * gn) - p * inverse * gn
-            constant = -to_u * u_mean - to_g * g_mean
-            normalized = _normalized(here_x, to_n, constant, mean, variance)
-            by_x = tf.add_n([_scaled(u, to_u), _scaled(here_g, to_g), normalized])
-            by_g = tf.add_n([dg, _normalized(here_x, p, q, mean, variance)])
-            by_scale = count * inverse * (ug - un * gn)
-            return tf.cast(by_g, narrow), tf.cast(by_x, narrow), by_scale
-
-        return (dx, dscale, doffset), second
-
-    def _normalized(x, scale, offset, mean, variance):
-        return tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon, is_training=False
-        )[0]
-
-    def _norm_gradient(g, x, scale, mean, variance, reserved):
+    def kernel(g, x, scale):
+        mean, variance, reserved = (here(value) for value in statistics)
         return tf.raw_ops.FusedBatchNormGradV3(
             y_backprop=g, x=x, scale=scale, reserve_space_1=mean, reserve_space_2=variance, reserve_space_3=reserved,
             epsilon=epsilon,
         )[:3]  # fmt: skip
 
-    return back
+    def shifted(x, scale, offset):
+        mean, variance, _ = (here(value) for value in statistics)
+        return tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon, is_training=False
+        )[0]
+
+    @with_gradient
+    def normal(x, scale):
+        return shifted(x, scale, tf.zeros_like(scale)), lambda g: (
+            by_x(g, here(x), here(scale)),
+            by_scale(g, here(x), here(scale)),
+        )
+
+    @with_gradient
+    def by_scale(g, x, scale):  # the value of scale does not matter, but with it one kernel serves both gradients
+        return kernel(g, x, scale)[1], lambda p: (normal(here(x), p), aside(by_x, here(g), here(x), p), None)
+
+    @with_gradient
+    def by_x(g, x, scale):
+        dx, gn_sum, g_sum = kernel(g, x, scale)
+
+        return dx, lambda u: (by_x(u, here(x), here(scale)), *second(u, g, x, scale, gn_sum, g_sum))
+
+    def second(u, g, x, scale, *sums_of_g):
+        """Gradients of N scale / s ([u g] - [u][g] - [u n][g n]) by x and scale, which have none of their own."""
+        if is_transposing():
+            return None, None
+        narrow, mean, variance, scale = u.dtype, here(statistics[0]), here(statistics[1]), here(scale)
+        u, g, x = (tf.cast(value, tf.float32) for value in (u, here(g), here(x)))  # sums cancel
+        count = tf.cast(tf.size(u) // tf.size(mean), tf.float32)
+        inverse = tf.math.rsqrt(variance + epsilon)
+        sums = [*kernel(u, x, scale)[1:], *(here(value) for value in sums_of_g)]
+        un, u_mean, gn, g_mean = (value / count for value in sums)
+        ug = tf.reshape(_filter_gradient(u, g, (1, 1), tf.size(mean)), (-1,)) / count - u_mean * g_mean
+        factor = -scale * tf.square(inverse)
+        to_u, to_g = factor * gn, factor * un
+        rest = shifted(x, factor * (ug - 3.0 * un * gn), -to_u * u_mean - to_g * g_mean)
+        dx = tf.add_n([_scaled(u, to_u), _scaled(g, to_g), rest])
+        return tf.cast(dx, narrow), count * inverse * (ug - un * gn)
+
+    @with_gradient
+    def by_offset(g, x, scale):
+        return kernel(g, x, scale)[2], lambda q: (tf.broadcast_to(tf.cast(q, g.dtype), tf.shape(here(g))), None, None)
+
+    def gradients(g, x, scale):
+        return by_x(g, x, scale), by_scale(g, x, scale), by_offset(g, x, scale)
+
+    return gradients
 
 
 def _scaled(x, scale):

@@ -1,0 +1,69 @@
+"""Functions with gradients of their own, under TensorFlow."""
+
+import contextlib
+import contextvars
+import functools
+
+import tensorflow as tf
+from tensorflow.python.eager import record
+
+_TAPES_ALONE = contextvars.ContextVar("whether tapes of the same graph alone will differentiate", default=False)
+_TRANSPOSING = contextvars.ContextVar("whether gradients are wanted by what they start from alone", default=False)
+
+
+@contextlib.contextmanager
+def _holding(variable, value=True):
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def tapes_alone():
+    """What is traced inside is differentiated by GradientTapes of the same graph alone, so it can have fewer nodes."""
+    return _holding(_TAPES_ALONE)
+
+
+def transposing():
+    """Inside, gradients are differentiated by what they start from alone."""
+    return _holding(_TRANSPOSING)
+
+
+def is_transposing():
+    """Whether gradients by anything else may be None."""
+    return _TRANSPOSING.get()
+
+
+def with_gradient(function):
+    """As tf.custom_gradient: function(*tensors) -> (tensor, (gradient by it) -> gradients by the tensors)."""
+    general = tf.custom_gradient(function)
+
+    @functools.wraps(function)
+    def call(*tensors):
+        if not _TAPES_ALONE.get():
+            return general(*tensors)
+        with record.stop_recording():
+            output, gradient = function(*tensors)
+        record.record_operation("WithGradient", [output], list(tensors), lambda g: _listed(gradient(g)))
+        return output
+
+    return call
+
+
+def _listed(gradients):
+    return list(gradients) if isinstance(gradients, tuple) else [gradients]
+
+
+def here(x):
+    """x as a tensor of the function that is being traced.
+
+    The derivative of a custom gradient may be traced in another tf.function than the gradient itself, and reaches only
+    what was an operation there.
+    """
+    return x if _TAPES_ALONE.get() else tf.identity(x)
+
+
+def aside(gradient, *arguments):
+    """gradient(*arguments), one by something else than what a gradient starts from; None where nobody asks for it."""
+    return None if is_transposing() else gradient(*arguments)
