@@ -68,22 +68,26 @@ def like(tensors, models):
 def run(body, *arguments):
     """body(*arguments), in one node of a graph where `available`.
 
-    body: a function that lives as long as the module, of tensors of any shape; arguments: tensors, variables' handles
-    and lists of both.
+    body: a function that lives as long as the module, of tensors of any shape, which gives a tensor, a list of them or
+    None; arguments: tensors, variables' handles and lists of both. No gradient goes through.
     """
     if not available():
         return body(*arguments)
     kinds = tuple(
         tuple(t.dtype for t in argument) if isinstance(argument, list) else argument.dtype for argument in arguments
     )
-    return _function(body, kinds)(*arguments)
+    function = _function(body, kinds)
+    types = [output.dtype for output in function.outputs]
+    results = tf.raw_ops.StatefulPartitionedCall(args=tf.nest.flatten(arguments), Tout=types, f=function)
+    return results[0] if isinstance(function.structured_outputs, tf.Tensor) else results
 
 
 @functools.cache
 def _function(body, kinds):
     signature = [[_spec(k) for k in kind] if isinstance(kind, tuple) else _spec(kind) for kind in kinds]
     attributes = {"_noinline": True}
-    return tf.function(body, signature, autograph=False, experimental_attributes=attributes)
+    function = tf.function(body, signature, autograph=False, experimental_attributes=attributes)
+    return function.get_concrete_function()
 
 
 def _spec(dtype):
