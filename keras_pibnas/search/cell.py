@@ -1,7 +1,7 @@
 """The relaxed cell."""
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from keras_pibnas.layers import preprocess
 from keras_pibnas.search.edges import bundles, edge_row
@@ -58,9 +58,10 @@ class RelaxedCell(keras.layers.Layer):
             outputs = run(bundle, state, ops.stack([mix[row] for row in rows]), training)
             for (_, node), output in zip(edges, outputs, strict=True):
                 arrived[node].append(output)
-            state = add_n(arrived[len(nodes)])  # by now all edges into this node have been computed
+            # By now all edges into this node have been computed. What is done here is linear, so it holds for Duals.
+            state = tree.map_structure(lambda *edges: add_n(edges), *arrived[len(nodes)])
             nodes.append(state)
-        return ops.concatenate(nodes, axis=-1)
+        return tree.map_structure(lambda *nodes: ops.concatenate(nodes, axis=-1), *nodes)
 
     def compute_output_shape(self, previous):
         shape = self.preprocess_1.compute_output_shape(previous[1])

@@ -1,7 +1,7 @@
 """The relaxed network: all cells of the supernet, as a function of images and alphas."""
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from keras_pibnas import skeleton
 from keras_pibnas.layers.op import uniform
@@ -47,10 +47,15 @@ class RelaxedNetwork(keras.Model):
         self.classifier.build((None, features))
         self.built = True
 
-    def call(self, images, alphas, training=False):
+    def call(self, images, alphas, training=False, run=None):
+        """run: runs stem, cells and classifier; by default `TracedBundles` on tensors."""
+        run = run or self.run
         mix = [ops.softmax(ops.convert_to_tensor(alpha), axis=-1) for alpha in alphas]
-        first = second = self.stem(ops.cast(images, self.compute_dtype), training=training)
+        first = second = run.whole(self.stem, ops.cast(images, self.compute_dtype), training)
         for cell in self.cells:
-            output = cell((first, second), mix=mix[cell.plan.reduction], training=training, run=self.run)
+            output = cell((first, second), mix=mix[cell.plan.reduction], training=training, run=run)
             first, second = second, output
-        return self.classifier(ops.mean(ops.cast(second, self.classifier.compute_dtype), axis=(1, 2)))
+        return run.whole(self.classifier, tree.map_structure(self._features, second), training)
+
+    def _features(self, images):
+        return ops.mean(ops.cast(images, self.classifier.compute_dtype), axis=(1, 2))

@@ -11,6 +11,7 @@ from keras_pibnas.distribution import ReplicatedMixin, global_part, symbolic
 from keras_pibnas.layers.replicas import on_real_images, replica_count, replica_sum
 from keras_pibnas.search.check import check_pair, check_settings
 from keras_pibnas.search.derive import derive_genotype, softmax
+from keras_pibnas.search.dual import Directional, derivative_along
 from keras_pibnas.search.edges import edge_count
 from keras_pibnas.search.network import RelaxedNetwork
 from keras_pibnas.search.traced import frozen_weights, once_there, recomputed_bundles, shared_functions, soon_started
@@ -33,7 +34,7 @@ class Supernet(ReplicatedMixin, keras.Model):
         nodes: number of nodes in a cell, 1 to 8.
         stem: "conv3x3", or "patchify" (4x4 convolution of stride 4).
         order: 2 differentiates through one step of the weights; 1 takes the current weights for the trained ones.
-        hvp: the second-order term; "exact" by nested tapes, or "finite_difference" as published, which crosses kinks
+        hvp: the second-order term; "exact", or "finite_difference" as published, which crosses kinks
             of ReLU and max pooling and is far off there.
         seed: of the alphas' initial values, or None.
         remat: whether every gradient computes the cells' ops again instead of keeping what is inside them: about half
@@ -157,15 +158,17 @@ class Supernet(ReplicatedMixin, keras.Model):
         if self.order == 1:
             with frozen_weights():
                 return self.loss_gradient(weights, alphas, valid, alphas, scale)[0]
-        # What the first gradient would keep for its own gradient is most of a search's memory.
-        with tf.GradientTape(watch_accessed_variables=False) as tape, recomputed_bundles(self.hvp == "exact"):
-            tape.watch(alphas)
+        nested = self.hvp == "exact" and (tf.executing_eagerly() or replica_count() > 1)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(alphas if nested else [])
             gradient, _ = self.loss_gradient(weights, alphas, train, weights, scale)
         moved = self.virtual_step(weights, replica_sum(gradient))
         (direct, vector), _ = self.loss_gradient(moved, alphas, valid, [alphas, moved], scale)
         vector = replica_sum(vector)
-        if self.hvp == "exact":
+        if nested:
             product = hessian_vector_product(tape, gradient, alphas, vector, scale)
+        elif self.hvp == "exact":
+            product = self.vector_product(weights, alphas, train, vector, scale)
         else:
             product = self._finite_difference(weights, alphas, train, vector, scale)
         rate = ops.cast(self.optimizer.learning_rate, alphas[0].dtype)
@@ -174,6 +177,20 @@ class Supernet(ReplicatedMixin, keras.Model):
     def virtual_step(self, weights, gradient):
         """w' = w - xi * (what the optimizer would follow): tensors, nothing assigned."""
         return optimizers.virtual_step(self.optimizer, gradient, self.network.trainable_variables, weights)
+
+    def vector_product(self, weights, alphas, batch, vector, scale=None):
+        """As `hessian_vector_product`, from one pass forward and one back.
+
+        Forward go values and their derivatives along v, side by side; back goes the gradient by alpha of the loss's
+        derivative. Nested tapes compute as much again, or keep all that the first gradient has computed.
+        """
+        length, scale = (None, 1.0) if scale is None else (tf.maximum(tf.linalg.global_norm(vector), 1e-30), scale)
+        direction = vector if length is None else [v / length for v in vector]
+        with tf.GradientTape(watch_accessed_variables=False) as tape, recomputed_bundles(self.remat):
+            tape.watch(alphas)
+            slope = self.slope(weights, direction, alphas, batch) * scale
+        product = tape.gradient(slope, alphas, unconnected_gradients="zero")
+        return product if length is None else [p * (length / scale) for p in product]
 
     def _finite_difference(self, weights, alphas, train, vector, scale):
         """d/dalpha of dL_train/dw v: DARTS, equation (8), with radius r = 0.01 / |v|."""
@@ -217,6 +234,15 @@ class Supernet(ReplicatedMixin, keras.Model):
         logits = on_real_images(logits_of, images)
         loss = self.compute_loss(images, labels, logits)
         return Seen(global_part(loss, ops.shape(images)[0], self.loss), logits, moved)
+
+    def slope(self, weights, direction, alphas, batch):
+        """The derivative of the loss of a batch along a direction of the weights, a scalar; assigns nothing."""
+        images, labels = batch
+        state = packs.read(self.network.non_trainable_variables)
+        run = Directional(self.network.run, self.network.trainable_variables, weights, direction)
+        logits, _ = self.network.stateless_call(weights, state, images, alphas, training=True, run=run)
+        loss_of = lambda logits: self.compute_loss(images, labels, logits)  # noqa: E731
+        return derivative_along(loss_of, [logits.value], [logits.tangent]).tangent
 
     def measure(self, batch, seen):
         """Updates the loss and the metrics with a training batch, and returns them by name."""
@@ -297,12 +323,7 @@ def hessian_vector_product(tape, gradient, alphas, vector, scale=None):
     narrow floats is as large as activations and their scaled gradients are.
     """
     if scale is None:
-        return _vector_product(tape, gradient, alphas, vector)
+        return tape.gradient(gradient, alphas, vector, unconnected_gradients="zero")
     stretch = scale / tf.maximum(tf.linalg.global_norm(vector), 1e-30)
     vector = [stretch * v for v in vector]
-    return [p / stretch for p in _vector_product(tape, gradient, alphas, vector)]
-
-
-def _vector_product(tape, gradient, alphas, vector):
-    with frozen_weights():
-        return tape.gradient(gradient, alphas, vector, unconnected_gradients="zero")
+    return [p / stretch for p in tape.gradient(gradient, alphas, vector, unconnected_gradients="zero")]

@@ -2,16 +2,18 @@
 
 import contextlib
 import contextvars
-import functools
+import gc
 
 import keras
 import tensorflow as tf
-from tensorflow.python.eager import record
 
 from keras_pibnas.layers import native
+from keras_pibnas.layers.derivatives import tapes_alone
 from keras_pibnas.layers.primitives import fast
 from keras_pibnas.layers.replicas import replica_count
 from keras_pibnas.packs import read
+from keras_pibnas.search.dual import Dual, derivative_along
+from keras_pibnas.search.shared import Shared, Traced
 
 _FROZEN = contextvars.ContextVar("whether gradients by weights are wanted by nobody", default=False)
 _RECOMPUTED = contextvars.ContextVar("whether gradients compute bundles again", default=False)
@@ -27,17 +29,13 @@ def _holding(variable, value):
 
 
 def frozen_weights():
-    """What is traced inside computes no gradients by the weights of ops: the alpha step of order 1 needs none, nor does
-    the last backward pass of order 2."""
+    """What is traced inside computes no gradients by the weights of ops: the alphas of order 1 need none."""
     return _holding(_FROZEN, True)
 
 
 def recomputed_bundles(wanted=True):
-    """What is traced inside keeps of a bundle nothing but its input, and computes it again for each gradient.
-
-    Its gradient can be differentiated again, but not by the weights of ops.
-    """
-    return _holding(_RECOMPUTED, wanted or _RECOMPUTED.get())
+    """What is traced inside keeps of a bundle nothing but its input, and computes it again for its gradient."""
+    return _holding(_RECOMPUTED, wanted)
 
 
 @contextlib.contextmanager
@@ -62,6 +60,18 @@ def shared_functions():
     return _optimizing(function_optimization=False)
 
 
+@contextlib.contextmanager
+def _no_collection():
+    """Without Python's search for cycles: a trace makes a million objects that stay, and is a tenth faster."""
+    wanted = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if wanted:
+            gc.enable()
+
+
 def soon_started(function):
     """A tf.function whose own graph is left as it is, and of all that it calls each function is optimized once.
 
@@ -69,7 +79,8 @@ def soon_started(function):
     """
 
     def body(*arguments):
-        with _optimizing(disable_meta_optimizer=False):  # what is called inside keeps these options
+        # What is called inside keeps these options.
+        with _optimizing(disable_meta_optimizer=False), _no_collection(), tapes_alone():
             return function(*arguments)
 
     traced = tf.function(body, autograph=False, reduce_retracing=True)
@@ -88,10 +99,10 @@ def once_there(tensors, batch):
 
 
 class TracedBundles:
-    """Calls a MixedBundle, or a cell's Preprocessing, through a tf.function, traced once for all of a kind.
+    """Calls a MixedBundle, or a cell's Preprocessing, through a `Shared` function, traced once for all of a kind.
 
     A search step runs the network two to four times, forward and backward; tracing every cell of every pass takes
-    minutes, and so does TensorFlow's work on the graph. The function takes the weights as arguments and leaves the
+    minutes, and so does TensorFlow's work on the graph. A function takes the weights as arguments and leaves the
     numbers of channels and edges open, and the sides of the images, so one bundle's layers stand for all.
 
     No two calls of a function may run at the same time: oneDNN's batch normalization keeps the number of channels in
@@ -100,7 +111,7 @@ class TracedBundles:
     """
 
     def __init__(self):
-        self._functions = {}
+        self._traced, self._functions = {}, {}
 
     def __call__(self, bundle, x, mix, training):
         if (
@@ -113,38 +124,54 @@ class TracedBundles:
         state, inputs = bundle.non_trainable_variables, bundle.inputs(x, mix)
         weights, old = read(bundle.trainable_variables), read(state)
         function = self._function(bundle, weights, old, inputs)
-        total, moved = function(*weights, *old, *inputs.values())
-        if state and not _FROZEN.get():
-            for variable, value in zip(state, tf.split(moved, [v.shape[0] for v in state]), strict=True):
-                variable.assign(value)
+        total, *moved = function(*weights, *old, *inputs.values())
+        for variable, value in zip(state, _apart(moved, old), strict=True) if moved else ():
+            variable.assign(value)
         total.set_shape(bundle.compute_output_shape(tf.nest.map_structure(lambda tensor: tensor.shape, x)))
         return bundle.outputs(total)
 
-    def _function(self, bundle, weights, state, inputs):
+    def whole(self, layer, x, training):
+        """A layer outside of cells."""
+        return layer(x, training=training)
+
+    def along(self, bundle, inputs, tangents, direction):
+        """`bundle.total` as a Dual, along tangents of images among its inputs, by name, and a direction of weights."""
+        weights, old = read(bundle.trainable_variables), read(bundle.non_trainable_variables)
+        function = self._function(bundle, weights, old, inputs, list(tangents))
+        direction = [tf.cast(tangent, weight.dtype) for tangent, weight in zip(direction, weights, strict=True)]
+        return Dual(*function(*weights, *old, *inputs.values(), *direction, *tangents.values()))
+
+    def _function(self, bundle, weights, state, inputs, along=None):
+        """along: names of the inputs that have tangents, for `along`."""
         # The plain forms, for GPUs and float64, read numbers of channels and sides from shapes.
         any_width = bundle.any_width and fast(inputs["x"])
         images = [tensor for tensor in inputs.values() if len(tensor.shape) == 4]
         any_side = any_width and all(native.for_any_side(image, bundle.strides) for image in images)
         signature = _signature(weights, state, inputs, any_width, any_side)
-        key = type(bundle), _FROZEN.get(), _RECOMPUTED.get(), bundle.strides, *((s.shape, s.dtype) for s in signature)
+        kind = type(bundle), bundle.strides, along is None, *((spec.shape, spec.dtype) for spec in signature)
+        if kind not in self._traced:
+            self._traced[kind] = _trace(bundle, signature, list(inputs), along)
+        frozen, recomputed = along is not None or _FROZEN.get(), _RECOMPUTED.get()
+        key = *kind, frozen, recomputed
         if key not in self._functions:
-            self._functions[key] = self._make(bundle, signature, list(inputs))
+            traced, count = self._traced[kind], len(weights)
+            places = range(len(traced.gradients) - len(traced.captured))
+            wanted = [traced.gradients[place] is not None and not (frozen and place < count) for place in places]
+            self._functions[key] = Shared(traced, wanted, recomputed, 1 if frozen and along is None else None)
         return self._functions[key]
 
-    def _make(self, bundle, signature, names):
-        function = _stateless(bundle, names, _FROZEN.get())
-        if not _RECOMPUTED.get():
-            return _in_one_node(function, signature)
-        count = len(bundle.trainable_variables)
-        state = len(bundle.non_trainable_variables)
-        inputs = [name not in ("source", "copies") for name in names]  # these are constants
-        first, second = ([weights] * count + [False] * state + inputs for weights in (not _FROZEN.get(), False))
-        return Recomputed(function, signature, first, second)
 
-
-def _in_one_node(function, signature):
-    attributes = {"_noinline": True}
-    return tf.function(function, signature, autograph=False, experimental_attributes=attributes)
+def _trace(bundle, signature, names, along):
+    weights, state = len(bundle.trainable_variables), len(bundle.non_trainable_variables)
+    # For each argument, whether there is a gradient by it; `source` and `copies` are constants.
+    by = [*[along is None] * weights, *[False] * state, *(name not in ("source", "copies") for name in names)]
+    function = _stateless(bundle, names)
+    if along is not None:
+        places = [*range(weights), *(weights + state + names.index(name) for name in along)]
+        function = _as_dual(function, places, len(signature))
+        signature = [*signature, *(signature[place] for place in places)]
+        by += [place >= weights for place in places]
+    return Traced(function, signature, by)
 
 
 def _signature(weights, state, inputs, any_width, any_side):
@@ -165,79 +192,47 @@ def _spec(tensor, shape):
     return tf.TensorSpec(shape, tensor.dtype)
 
 
-def _stateless(bundle, names, frozen):
-    """(*weights, *state, *inputs) -> the bundle's total and moved statistics, end to end, from these tensors alone.
+def _vectors_alike(tensors):
+    return len({tensor.dtype for tensor in tensors}) == 1 and all(tensor.shape.rank == 1 for tensor in tensors)
 
-    As one vector: TensorFlow makes a constant of zeros for every output that has no gradient. None of a frozen one's.
-    """
-    variables = [*bundle.trainable_variables, *bundle.non_trainable_variables]
-    count, state = len(bundle.trainable_variables), bundle.non_trainable_variables
+
+def _together(tensors):
+    """Vectors end to end: every output of a function costs time."""
+    return [tf.concat(tensors, 0)] if _vectors_alike(tensors) else tensors
+
+
+def _apart(together, models):
+    """What `_together` was given, tensors of the models' sizes."""
+    return tf.split(together[0], [model.shape[0] for model in models]) if _vectors_alike(models) else together
+
+
+def _stateless(bundle, names):
+    """(*weights, *state, *inputs) -> the bundle's total and moved statistics, `_together`, from these tensors alone."""
+    state = bundle.non_trainable_variables
+    variables = [*bundle.trainable_variables, *state]
 
     def total(*tensors):
-        if frozen:
-            tensors = [*(tf.stop_gradient(w) for w in tensors[:count]), *tensors[count:]]
         # A mapping given to the scope here would have to have the variables' own shapes.
         with keras.StatelessScope() as scope, native.any_side():
             for pair in zip(variables, tensors[: len(variables)], strict=True):
                 scope.add_update(pair)
             output = bundle.total(dict(zip(names, tensors[len(variables) :], strict=True)), training=True)
-        if frozen or not state:
-            return output, tf.zeros((0,))
-        return output, tf.stop_gradient(tf.concat([scope.get_current_value(v) for v in state], 0))
+        return output, *(tf.stop_gradient(value) for value in _together([scope.get_current_value(v) for v in state]))
 
     return total
 
 
-class Recomputed:
-    """A function of tensors that keeps nothing but its arguments for its gradient, which computes it again.
+def _as_dual(function, places, count):
+    """(*tensors, *tangents of those at these places) -> the function's first output as a Dual; count: of tensors."""
 
-    The function and its gradients are each traced once, and one node of a graph wherever they are called.
+    def dual(*arguments):
+        tensors, tangents = list(arguments[:count]), arguments[count:]
 
-    Args:
-        function: (*tensors) -> several tensors.
-        signature: the arguments' types.
-        first: for each argument, whether there is a gradient by it.
-        second: whether this gradient can be differentiated by it; None where nobody will. Under `frozen_weights`
-            the first gradient, too, is by these alone.
-    """
+        def first(*values):
+            for place, value in zip(places, values, strict=True):
+                tensors[place] = value
+            return function(*tensors)[0]
 
-    def __init__(self, function, signature, first, second=None):
-        self.function, self.signature, self.first, self.second = function, signature, first, second
-        self.traced = _in_one_node(function, signature).get_concrete_function()
-        self._made = {}
-        self.outputs = [tf.TensorSpec(output.shape, output.dtype) for output in self.traced.outputs]
+        return derivative_along(first, [tensors[place] for place in places], tangents)
 
-    def __call__(self, *tensors):
-        sources = [tensor for tensor, by in zip(tensors, self.first, strict=True) if by]
-        types = [output.dtype for output in self.outputs]
-        with record.stop_recording():
-            # Called as usual, the function would prepare for another gradient, and keep what that needs.
-            outputs = tf.raw_ops.PartitionedCall(args=tensors, Tout=types, f=self.traced)
-        # As tf.custom_gradient, but for tapes alone: one to four nodes less for every argument.
-        gradient = lambda *g: self._gradients_by(sources, tensors, g)  # noqa: E731
-        record.record_operation("Recomputed", outputs, sources, gradient)
-        return outputs
-
-    def _gradients_by(self, sources, tensors, g):
-        wanted = self.second if self.second and _FROZEN.get() else self.first
-        found = iter(self._gradient(tuple(wanted))(*tensors, *g))
-        gradients = [next(found) if by else None for by, has in zip(wanted, self.first, strict=True) if has]
-        for gradient, source in zip(gradients, sources, strict=True):
-            if gradient is not None:
-                gradient.set_shape(source.shape)
-        return gradients
-
-    def _gradient(self, wanted):
-        if wanted not in self._made:
-            backward = functools.partial(self._backward, wanted)
-            again = [*(self.second or [False] * len(self.first)), *[True] * len(self.outputs)]
-            self._made[wanted] = Recomputed(backward, [*self.signature, *self.outputs], again)
-        return self._made[wanted]
-
-    def _backward(self, wanted, *arguments):
-        tensors, g = arguments[: len(wanted)], arguments[len(wanted) :]
-        sources = [tensor for tensor, by in zip(tensors, wanted, strict=True) if by]
-        with tf.GradientTape() as tape:
-            tape.watch(sources)
-            outputs = self.function(*tensors)
-        return tape.gradient(outputs, sources, list(g), unconnected_gradients="zero")
+    return dual

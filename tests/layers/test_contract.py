@@ -10,6 +10,8 @@ import tensorflow as tf
 import keras_pibnas as kp
 from keras_pibnas.interop import torch_weights
 from keras_pibnas.layers import BatchNorm, native
+from keras_pibnas.layers.derivatives import tapes_alone
+from keras_pibnas.search.dual import derivative_along
 
 GOLDEN = np.load(Path(__file__).parent.parent / "golden" / "ops_C6.npz")
 POOLS = ("max_pool_3x3", "avg_pool_3x3")
@@ -211,6 +213,15 @@ def hessian_vector_product(op, x, values, mix, weighting, vectors):
     return outer.gradient(product, mix)
 
 
+def product_along(op, x, values, mix, weighting, vectors):
+    """As `hessian_vector_product`, by the gradient of the loss's derivative along the vectors."""
+    loss = lambda first, *weights: smooth_loss(op, x, first, weights, mix, weighting)  # noqa: E731
+    with tapes_alone(), tf.GradientTape() as tape:
+        tape.watch(mix)
+        slope = derivative_along(loss, values, vectors).tangent
+        return tape.gradient(slope, mix)
+
+
 def problem(name, strides, extra, dtype):
     """An op of two branches and what its derivatives are taken at, in a float type."""
     generator = np.random.default_rng(3)
@@ -245,6 +256,7 @@ def test_derivatives_against_finite_differences(name, extra, strides):
     product = hessian_vector_product(op, x, values, mix, weighting, vectors)
     difference = alpha_gradient(op, x, plus, mix, weighting) - alpha_gradient(op, x, minus, mix, weighting)
     assert relative(product, difference / (2 * step)) < 1e-6
+    assert relative(product_along(op, x, values, mix, weighting, vectors), product) < 1e-9
     direction = tf.constant(np.random.default_rng(4).normal(size=6))
     points = [mix + sign * step * direction for sign in (1, -1)]
     losses = [smooth_loss(op, x, values[0], values[1:], point, weighting) for point in points]
@@ -255,7 +267,7 @@ def test_derivatives_against_finite_differences(name, extra, strides):
 @differentiable
 @both_strides
 def test_fast_path_equals_plain_form(name, extra, strides, monkeypatch):
-    """Output, gradient and second derivative of TensorFlow's fast paths against the plain form, float32."""
+    """Output, gradient and second derivative (both ways) of TensorFlow's fast paths against the plain form, float32."""
     op, x, values, mix, weighting, vectors = problem(name, strides, extra, "float32")
 
     state = [variable.numpy() for variable in op.non_trainable_variables]
@@ -273,6 +285,7 @@ def test_fast_path_equals_plain_form(name, extra, strides, monkeypatch):
         return outputs, gradients, second
 
     outputs, gradients, second = everything()
+    assert relative(product_along(op, x, values, mix, weighting, vectors), second) < 1e-4
     monkeypatch.setattr(native, "available", lambda x: False)
     plain_outputs, plain_gradients, plain_second = everything()
     for fast, plain in zip(tf.nest.flatten(outputs), tf.nest.flatten(plain_outputs), strict=True):
