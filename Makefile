@@ -13,7 +13,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python docs/build_api.py
