@@ -182,7 +182,7 @@ class Supernet(ReplicatedMixin, keras.Model):
         """As `hessian_vector_product`, from one pass forward and one back.
 
         Forward go values and their derivatives along v, side by side; back goes the gradient by alpha of the loss's
-        derivative. Nested tapes compute as much again, or keep all that the first gradient has computed.
+        derivative. Nested tapes compute a third more, or keep all that the first gradient has computed.
         """
         length, scale = (None, 1.0) if scale is None else (tf.maximum(tf.linalg.global_norm(vector), 1e-30), scale)
         direction = vector if length is None else [v / length for v in vector]
