@@ -1,33 +1,33 @@
 """Functions with gradients of their own, under TensorFlow."""
 
-import contextlib
 import contextvars
 import functools
 
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-_TAPES_ALONE = contextvars.ContextVar("whether tapes of the same graph alone will differentiate", default=False)
+from keras_pibnas.layers.context import holding
+
+_TAPES_ALONE = contextvars.ContextVar("the graph that tapes of its own alone will differentiate", default=None)
 _TRANSPOSING = contextvars.ContextVar("whether gradients are wanted by what they start from alone", default=False)
 
 
-@contextlib.contextmanager
-def _holding(variable, value=True):
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        variable.reset(token)
-
-
 def tapes_alone():
-    """What is traced inside is differentiated by GradientTapes of the same graph alone, so it can have fewer nodes."""
-    return _holding(_TAPES_ALONE)
+    """What is traced inside is differentiated by GradientTapes of the same graph alone, so it can have fewer nodes.
+
+    To be entered in that graph. Graphs within it (branches, loops, functions) are differentiated as graphs, and go the
+    general way.
+    """
+    return holding(_TAPES_ALONE, tf.compat.v1.get_default_graph())
+
+
+def _tapes_alone():
+    return _TAPES_ALONE.get() is tf.compat.v1.get_default_graph()
 
 
 def transposing():
     """Inside, gradients are differentiated by what they start from alone."""
-    return _holding(_TRANSPOSING)
+    return holding(_TRANSPOSING)
 
 
 def is_transposing():
@@ -41,7 +41,7 @@ def with_gradient(function):
 
     @functools.wraps(function)
     def call(*tensors):
-        if not _TAPES_ALONE.get():
+        if not _tapes_alone():
             return general(*tensors)
         with record.stop_recording():
             output, gradient = function(*tensors)
@@ -61,7 +61,7 @@ def here(x):
     The derivative of a custom gradient may be traced in another tf.function than the gradient itself, and reaches only
     what was an operation there.
     """
-    return x if _TAPES_ALONE.get() else tf.identity(x)
+    return x if _tapes_alone() else tf.identity(x)
 
 
 def aside(gradient, *arguments):

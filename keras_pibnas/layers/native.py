@@ -6,12 +6,13 @@ derivative of any order is again one of the three, computed in the form that is 
 natively, but oneDNN's depthwise filter gradient is ten times slower when the kernel is wider than 3 columns or dilated.
 """
 
-import contextlib
 import contextvars
 import functools
 
 import keras
 import numpy as np
+
+from keras_pibnas.layers.context import holding
 
 _TENSORFLOW = keras.backend.backend() == "tensorflow"
 if _TENSORFLOW:
@@ -25,14 +26,9 @@ MULTIPLE, LEAST = 4, 8
 _ANY_SIDE = contextvars.ContextVar("whether sides may be unknown", default=False)
 
 
-@contextlib.contextmanager
 def any_side():
     """Inside, the fast paths hold for images whose sides are unknown, but `for_any_side`."""
-    token = _ANY_SIDE.set(True)
-    try:
-        yield
-    finally:
-        _ANY_SIDE.reset(token)
+    return holding(_ANY_SIDE)
 
 
 def for_any_side(x, strides):

@@ -11,6 +11,8 @@ from keras_pibnas.layers.primitives import is_portable, pad
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
+    from keras_pibnas.layers.derivatives import aside, here, with_gradient
+
 
 def weigh(x, kernels, size, strides=1, dilation=1):
     """y[b, i, j, n, c] = sum_uv kernels[b, i, j, n, u, v] * x[b, s i + d (u - k // 2), s j + d (v - k // 2), c].
@@ -43,27 +45,22 @@ def _tied(size, strides, dilation, height, width):
     own derivative fills an image with zeros for each of the 2 k slices, which takes ten times as long.
     """
 
-    @tf.custom_gradient
+    @with_gradient
     def forward(x, kernels):
         y = tf.matmul(kernels, patches(x, size, strides, dilation))
-        return y, lambda g: (to_x(g, _here(kernels)), to_kernels(g, _here(x)))
+        return y, lambda g: (to_x(g, here(kernels)), to_kernels(g, here(x)))
 
-    @tf.custom_gradient
+    @with_gradient
     def to_x(g, kernels):
         x = _fold(tf.matmul(kernels, g, transpose_a=True), size, strides, dilation, (height, width))
-        return x, lambda u: (forward(u, _here(kernels)), to_kernels(_here(g), u))
+        return x, lambda u: (forward(u, here(kernels)), aside(to_kernels, here(g), u))
 
-    @tf.custom_gradient
+    @with_gradient
     def to_kernels(g, x):
         kernels = tf.matmul(g, patches(x, size, strides, dilation), transpose_b=True)
-        return kernels, lambda u: (forward(_here(x), u), to_x(_here(g), u))
+        return kernels, lambda u: (forward(here(x), u), aside(to_x, here(g), u))
 
     return forward
-
-
-def _here(x):
-    """x as an operation of the function that is being traced (see `native`)."""
-    return tf.identity(x)
 
 
 def _fold(g, size, strides, dilation, sides):

@@ -1,10 +1,11 @@
 """What the replicas of a TensorFlow distribution strategy have in common; without one, nothing happens."""
 
-import contextlib
 import contextvars
 
 import keras
 from keras import ops
+
+from keras_pibnas.layers.context import holding
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -84,15 +85,6 @@ def on_real_images(function, images):
         return function(images)
     count = tf.shape(images)[0]
     blank = tf.pad(images, [(0, tf.cast(count == 0, "int32")), *[(0, 0)] * (images.shape.rank - 1)])
-    with _counting(count):
+    with holding(_COUNTED, count):
         outputs = function(tf.ensure_shape(blank, (None, *images.shape[1:])))
     return tf.nest.map_structure(lambda output: output[:count], outputs)
-
-
-@contextlib.contextmanager
-def _counting(count):
-    token = _COUNTED.set(count)
-    try:
-        yield
-    finally:
-        _COUNTED.reset(token)
