@@ -22,15 +22,16 @@ class Traced:
     def __init__(self, function, signature, by):
         def with_gradient(*tensors):
             sources = _chosen(tensors, by)
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(sources)
-                outputs = function(*tensors)
-            starts = [tf.zeros_like(output) for output in outputs]  # stand for what the gradient will start from
-            gradients = tape.gradient(outputs, sources, starts, unconnected_gradients="zero")
+            with tapes_alone():
+                with tf.GradientTape(watch_accessed_variables=False) as tape:
+                    tape.watch(sources)
+                    outputs = function(*tensors)
+                starts = [tf.zeros_like(output) for output in outputs]  # stand for what the gradient will start from
+                gradients = tape.gradient(outputs, sources, starts, unconnected_gradients="zero")
             return list(outputs), starts, gradients
 
-        with tapes_alone():
-            traced = tf.function(with_gradient, signature, autograph=False).get_concrete_function()
+        traced = tf.function(with_gradient, signature, autograph=False).get_concrete_function()
+        self.stateful = any(operation.op_def.is_stateful for operation in traced.graph.get_operations())
         self.arguments, self.captured = traced.inputs, traced.captured_inputs
         self.outputs, self.starts, gradients = ([_origin(t) for t in part] for part in traced.structured_outputs)
         left = iter(gradients)
@@ -51,7 +52,7 @@ class Shared:
     """
 
     def __init__(self, traced, wanted, recomputed=False, count=None):
-        self.captured = traced.captured  # constants from outside
+        self.captured, self.stateful = traced.captured, traced.stateful  # constants from outside
         self.wanted = [*wanted, *[False] * len(self.captured)]
         arguments, outputs, starts = traced.arguments, traced.outputs[:count], traced.starts[:count]
         self.count = len(outputs)
@@ -69,12 +70,12 @@ class Shared:
         tensors = [*tensors, *self.captured]
         sources = _chosen(tensors, self.wanted)
         with record.stop_recording():  # TensorFlow would prepare the functions for gradients of its own
-            results = _call(self.forward, tensors)
+            results = self._call(self.forward, tensors)
             outputs, kept = results[: self.count], results[self.count :]
 
         def gradient(*g):
             with record.stop_recording():
-                gradients = _call(self.backward, [*kept, *_chosen(tensors, self.read), *g])
+                gradients = self._call(self.backward, [*kept, *_chosen(tensors, self.read), *g])
             for gradient, source in zip(gradients, sources, strict=True):
                 gradient.set_shape(source.shape)
             return gradients
@@ -82,15 +83,13 @@ class Shared:
         record.record_operation("Shared", _chosen(outputs, self.moved), sources, gradient)
         return outputs
 
+    def _call(self, function, tensors):
+        call = tf.raw_ops.StatefulPartitionedCall if self.stateful else tf.raw_ops.PartitionedCall
+        return call(args=list(tensors), Tout=[output.dtype for output in function.outputs], f=function)
+
 
 def _chosen(values, whether):
     return [value for value, chosen in zip(values, whether, strict=True) if chosen]
-
-
-def _call(function, tensors):
-    stateful = any(operation.op_def.is_stateful for operation in function.graph.get_operations())
-    call = tf.raw_ops.StatefulPartitionedCall if stateful else tf.raw_ops.PartitionedCall
-    return call(args=list(tensors), Tout=[output.dtype for output in function.outputs], f=function)
 
 
 def _origin(tensor):

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_pibnas.layers import native
+from keras_pibnas.layers.context import holding
 from keras_pibnas.layers.derivatives import tapes_alone
 from keras_pibnas.layers.primitives import fast
 from keras_pibnas.layers.replicas import replica_count
@@ -19,23 +20,14 @@ _FROZEN = contextvars.ContextVar("whether gradients by weights are wanted by nob
 _RECOMPUTED = contextvars.ContextVar("whether gradients compute bundles again", default=False)
 
 
-@contextlib.contextmanager
-def _holding(variable, value):
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        variable.reset(token)
-
-
 def frozen_weights():
     """What is traced inside computes no gradients by the weights of ops: the alphas of order 1 need none."""
-    return _holding(_FROZEN, True)
+    return holding(_FROZEN, True)
 
 
-def recomputed_bundles(wanted=True):
+def recomputed_bundles(wanted):
     """What is traced inside keeps of a bundle nothing but its input, and computes it again for its gradient."""
-    return _holding(_RECOMPUTED, wanted)
+    return holding(_RECOMPUTED, wanted)
 
 
 @contextlib.contextmanager
@@ -196,9 +188,9 @@ def _vectors_alike(tensors):
     return len({tensor.dtype for tensor in tensors}) == 1 and all(tensor.shape.rank == 1 for tensor in tensors)
 
 
-def _together(tensors):
+def _together(tensors, models):
     """Vectors end to end: every output of a function costs time."""
-    return [tf.concat(tensors, 0)] if _vectors_alike(tensors) else tensors
+    return [tf.concat(tensors, 0)] if _vectors_alike(models) else tensors
 
 
 def _apart(together, models):
@@ -210,14 +202,16 @@ def _stateless(bundle, names):
     """(*weights, *state, *inputs) -> the bundle's total and moved statistics, `_together`, from these tensors alone."""
     state = bundle.non_trainable_variables
     variables = [*bundle.trainable_variables, *state]
+    count = len(variables)
 
     def total(*tensors):
         # A mapping given to the scope here would have to have the variables' own shapes.
         with keras.StatelessScope() as scope, native.any_side():
-            for pair in zip(variables, tensors[: len(variables)], strict=True):
+            for pair in zip(variables, tensors[:count], strict=True):
                 scope.add_update(pair)
-            output = bundle.total(dict(zip(names, tensors[len(variables) :], strict=True)), training=True)
-        return output, *(tf.stop_gradient(value) for value in _together([scope.get_current_value(v) for v in state]))
+            output = bundle.total(dict(zip(names, tensors[count:], strict=True)), training=True)
+        moved = [tf.stop_gradient(scope.get_current_value(variable)) for variable in state]
+        return output, *_together(moved, tensors[count - len(state) : count])
 
     return total
 
