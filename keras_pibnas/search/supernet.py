@@ -182,7 +182,12 @@ class Supernet(ReplicatedMixin, keras.Model):
         """As `hessian_vector_product`, from one pass forward and one back.
 
         Forward go values and their derivatives along v, side by side; back goes the gradient by alpha of the loss's
-        derivative. Nested tapes compute a third more, or keep all that the first gradient has computed.
+        derivative. Nested tapes compute a third more, or keep all that the first gradient has computed. In a graph, on
+        one device.
+
+        Args: weights, vector: a tensor for each weight; alphas, batch: as `loss_gradient`; scale: the loss's, or None.
+
+        Returns: [d normal, d reduce], each (edges, ops).
         """
         length, scale = (None, 1.0) if scale is None else (tf.maximum(tf.linalg.global_norm(vector), 1e-30), scale)
         direction = vector if length is None else [v / length for v in vector]
@@ -198,7 +203,8 @@ class Supernet(ReplicatedMixin, keras.Model):
 
         def gradient(sign, batch):
             moved = [w + sign * radius * v for w, v in zip(weights, vector, strict=True)]
-            return self.loss_gradient(moved, alphas, batch, alphas, scale)[0]
+            with frozen_weights():
+                return self.loss_gradient(moved, alphas, batch, alphas, scale)[0]
 
         plus = gradient(1.0, train)
         minus = gradient(-1.0, once_there(plus, train))
@@ -236,7 +242,7 @@ class Supernet(ReplicatedMixin, keras.Model):
         return Seen(global_part(loss, ops.shape(images)[0], self.loss), logits, moved)
 
     def slope(self, weights, direction, alphas, batch):
-        """The derivative of the loss of a batch along a direction of the weights, a scalar; assigns nothing."""
+        """The loss's derivative along a direction, a tensor for each weight: a scalar; assigns nothing."""
         images, labels = batch
         state = packs.read(self.network.non_trainable_variables)
         run = Directional(self.network.run, self.network.trainable_variables, weights, direction)
