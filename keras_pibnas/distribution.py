@@ -8,11 +8,14 @@ import keras
 from keras import ops, tree
 
 from keras_pibnas import optimizers
+from keras_pibnas.layers.context import no_collection
 from keras_pibnas.layers.model import LeanMixin
 from keras_pibnas.layers.replicas import on_real_images, replica_count, replica_sum
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
+
+    from keras_pibnas.layers.derivatives import tapes_alone
 
 
 class WorkerLost(RuntimeError):
@@ -163,7 +166,10 @@ class ReplicatedMixin(LeanMixin):
 
     def train_step(self, *args):
         if replica_count() == 1:
-            return super().train_step(*args)
+            if keras.backend.backend() != "tensorflow":
+                return super().train_step(*args)
+            with no_collection(), tapes_alone():
+                return super().train_step(*args)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
         with tf.GradientTape() as tape:
             y_pred, loss = self._seen(x, y, sample_weight, training=True)
@@ -198,12 +204,27 @@ class ReplicatedMixin(LeanMixin):
         return {name: _reducible(value) for name, value in results.items()}
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        if self._distribute_strategy is None:
-            return
+        """Builds metrics, loss and optimizer before a step is traced; made within, they would have it traced twice."""
         if iterator is not None:
             data_batch = tree.map_structure(_one_replica, iterator._distributed_dataset.element_spec)
-        with self._distribute_strategy.scope():
+        strategy = self._distribute_strategy
+        if strategy is None and not all(part is None or hasattr(part, "shape") for part in tree.flatten(data_batch)):
+            return  # lists of numbers
+        with contextlib.nullcontext() if strategy is None else strategy.scope():
             self._symbolic_build(data_batch=tree.map_structure(symbolic, data_batch))
+
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        """As Keras's, from `_symbolic_outputs`: the model itself has been built, and need not be traced for them."""
+        if keras.backend.backend() != "tensorflow":
+            return super()._symbolic_build(iterator=iterator, data_batch=data_batch)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data_batch)
+        for function in (self.compute_metrics, self._compute_loss):
+            keras.src.backend.compute_output_spec(function, x, y, self._symbolic_outputs(), sample_weight)
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def _symbolic_outputs(self):
+        return tree.map_structure(symbolic, self.output)
 
 
 def _reducible(value):

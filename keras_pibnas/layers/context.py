@@ -1,6 +1,7 @@
 """Settings that hold inside a block."""
 
 import contextlib
+import gc
 
 
 @contextlib.contextmanager
@@ -11,3 +12,15 @@ def holding(variable, value=True):
         yield
     finally:
         variable.reset(token)
+
+
+@contextlib.contextmanager
+def no_collection():
+    """Without Python's search for cycles: a trace makes a million objects that stay, and is a tenth faster."""
+    wanted = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if wanted:
+            gc.enable()

@@ -4,10 +4,10 @@ from collections import namedtuple
 
 import keras
 import tensorflow as tf
-from keras import ops, tree
+from keras import ops
 
 from keras_pibnas import optimizers, packs, spaces
-from keras_pibnas.distribution import ReplicatedMixin, global_part, symbolic
+from keras_pibnas.distribution import ReplicatedMixin, global_part
 from keras_pibnas.layers.replicas import on_real_images, replica_count, replica_sum
 from keras_pibnas.search.check import check_pair, check_settings
 from keras_pibnas.search.derive import derive_genotype, softmax
@@ -278,21 +278,12 @@ class Supernet(ReplicatedMixin, keras.Model):
         self.train_function = train_function
         return self.train_function
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Builds the metrics before the step is traced; made within, they would have it traced twice."""
-        if self._distribute_strategy is not None:
-            return super()._maybe_symbolic_build(iterator, data_batch)
-        if iterator is not None:
-            data_batch = iterator._distributed_dataset.element_spec
-        self._symbolic_build(data_batch=data_batch)
-
     def _symbolic_build(self, iterator=None, data_batch=None):
-        """Metrics and loss, from what a batch looks like; the network has been built before."""
         pair = isinstance(data_batch[0], tuple | list)
-        x, y = tree.map_structure(symbolic, data_batch[0] if pair else data_batch)
-        logits = keras.KerasTensor((None, self.settings["num_classes"]), self.network.classifier.compute_dtype)
-        for function in (self.compute_metrics, self._compute_loss):
-            keras.src.backend.compute_output_spec(function, x, y, logits)
+        super()._symbolic_build(data_batch=data_batch[0] if pair else data_batch)
+
+    def _symbolic_outputs(self):
+        return keras.KerasTensor((None, self.settings["num_classes"]), self.network.classifier.compute_dtype)
 
     def mixing_weights(self):
         """[normal, reduce]: the softmax of the alphas as NumPy arrays (edges, ops)."""

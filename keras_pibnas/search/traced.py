@@ -2,13 +2,12 @@
 
 import contextlib
 import contextvars
-import gc
 
 import keras
 import tensorflow as tf
 
 from keras_pibnas.layers import native
-from keras_pibnas.layers.context import holding
+from keras_pibnas.layers.context import holding, no_collection
 from keras_pibnas.layers.derivatives import tapes_alone
 from keras_pibnas.layers.primitives import fast
 from keras_pibnas.layers.replicas import replica_count
@@ -52,18 +51,6 @@ def shared_functions():
     return _optimizing(function_optimization=False)
 
 
-@contextlib.contextmanager
-def _no_collection():
-    """Without Python's search for cycles: a trace makes a million objects that stay, and is a tenth faster."""
-    wanted = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if wanted:
-            gc.enable()
-
-
 def soon_started(function):
     """A tf.function whose own graph is left as it is, and of all that it calls each function is optimized once.
 
@@ -72,7 +59,7 @@ def soon_started(function):
 
     def body(*arguments):
         # What is called inside keeps these options.
-        with _optimizing(disable_meta_optimizer=False), _no_collection(), tapes_alone():
+        with _optimizing(disable_meta_optimizer=False), no_collection(), tapes_alone():
             return function(*arguments)
 
     traced = tf.function(body, autograph=False, reduce_retracing=True)

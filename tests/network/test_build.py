@@ -161,6 +161,40 @@ def test_fit_lowers_the_loss(tmp_path):
     assert int(again.optimizer.iterations) == 10
 
 
+@pytest.mark.parametrize(
+    "data",
+    (
+        lambda x, y: {"x": x, "y": y, "batch_size": 2},
+        lambda x, y: {"x": x, "y": y, "batch_size": 2, "sample_weight": np.ones(6)},
+        lambda x, y: {"x": tf.data.Dataset.from_tensor_slices((x, y)).batch(2)},
+    ),
+)
+def test_a_training_step_is_traced_once(data, monkeypatch):
+    """It takes seconds. Where metrics or optimizer are made within, tf.function does it twice."""
+    model, seen = small(num_classes=3, layers=2), []
+    monkeypatch.setattr(model, "train_step", lambda batch, step=model.train_step: seen.append(1) or step(batch))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(kp.optimizers.SGD(0.01), loss, metrics=["accuracy"])
+    x, y = np.zeros((6, 8, 8, 3), "float32"), np.arange(6) % 3
+    assert "accuracy" in model.fit(**data(x, y), verbose=0).history
+    assert len(seen) == 1
+
+
+def test_a_training_step_is_the_same_in_and_out_of_a_graph():
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(6, 8, 8, 3)).astype("float32"), np.arange(6) % 3
+    after = []
+    for eagerly in (False, True):
+        keras.utils.set_random_seed(0)
+        model = small(num_classes=3, layers=2)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(kp.optimizers.SGD(0.01), loss, metrics=["accuracy"], run_eagerly=eagerly)
+        results = model.train_on_batch(x, y, return_dict=True)
+        after.append([*results.values(), *(weight.numpy() for weight in model.weights)])
+    for traced, eager in zip(*after, strict=True):
+        np.testing.assert_allclose(traced, eager, rtol=1e-4, atol=1e-5)
+
+
 def test_xla_may_be_asked_for():
     model = small()
     model.compile(loss="mse", jit_compile=True)
