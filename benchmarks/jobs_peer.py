@@ -10,8 +10,8 @@ from .peer_steps import Searcher, Trainer
 LAYOUTS = {"default": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
-def use_threads(count):
-    torch.set_num_threads(count)
+def use_threads(config):
+    torch.set_num_threads(config["threads"])
 
 
 def versions():

@@ -67,7 +67,7 @@ def main(side, config):
     os.dup2(2, 1)
     use_cores(config["threads"])
     jobs = importlib.import_module(f"benchmarks.jobs_{side}")
-    jobs.use_threads(config["threads"])
+    jobs.use_threads(config)
     gate = Gate(replies)
     gate.send(versions=jobs.versions())
     batches = [synthetic_batch(config, seed) for seed in (0, 1)]

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_pibnas.layers.context import holding
+from keras_pibnas.layers.replicas import replica_count
 
 _TENSORFLOW = keras.backend.backend() == "tensorflow"
 if _TENSORFLOW:
@@ -65,6 +66,38 @@ def _onednn():
 def is_tensorflow(x):
     """Whether x is a tensor that TensorFlow computes with (and no symbolic one)."""
     return _TENSORFLOW and not isinstance(x, keras.KerasTensor)
+
+
+def constant(make, *arguments, dtype=None):
+    """The array make(*arguments) as a tensor; in a graph of TensorFlow, one tensor for all that ask for it."""
+    graph = None if not _TENSORFLOW or tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    if graph is None or replica_count() > 1:
+        return keras.ops.convert_to_tensor(make(*arguments), dtype)
+    if not hasattr(graph, "keras_pibnas_constants"):
+        graph.keras_pibnas_constants = {}
+    held, key = graph.keras_pibnas_constants, (make, arguments, dtype)
+    if key not in held:
+        held[key] = tf.constant(make(*arguments), dtype)
+    return held[key]
+
+
+def split(x, parts):
+    """Equal blocks of channels."""
+    return tf.raw_ops.Split(axis=_last(x), value=x, num_split=parts)
+
+
+def concatenate(blocks):
+    """Along channels, two blocks or more. The gradient of equal ones is one split; TensorFlow's takes many nodes."""
+
+    def join(*blocks):
+        return tf.raw_ops.ConcatV2(values=blocks, axis=_last(blocks[0])), lambda g: tuple(split(g, len(blocks)))
+
+    widths = {block.shape[-1] for block in blocks}
+    return with_gradient(join)(*blocks) if len(widths) == 1 and None not in widths else join(*blocks)[0]
+
+
+def _last(x):
+    return constant(int, len(x.shape) - 1, dtype="int32")
 
 
 def max_pool(x):
@@ -308,15 +341,18 @@ def tile(x, channels, branches):
 
     @with_gradient
     def copy(x):
-        blocks = tf.split(x, sources, -1) if sources > 1 else [x]
-        return tf.concat([block for block in blocks for _ in range(branches // sources)], -1), add
+        blocks = split(x, sources) if sources > 1 else [x]
+        return concatenate([block for block in blocks for _ in range(branches // sources)]), add
 
     @with_gradient
     def add(g):
-        kernel = np.tile(np.eye(channels), (branches // sources, sources))[None, None]
-        return pointwise(g, tf.constant(kernel, g.dtype)), copy
+        return pointwise(g, constant(_copies, channels, branches, sources, dtype=g.dtype)), copy
 
     return copy(x)
+
+
+def _copies(channels, branches, sources):
+    return np.tile(np.eye(channels), (branches // sources, sources))[None, None]
 
 
 def every_second(x):

@@ -57,8 +57,20 @@ def tile(x, channels, branches):
     if fast(x):
         return native.tile(x, channels, branches)
     sources = x.shape[-1] // channels
-    blocks = ops.split(x, sources, axis=-1) if sources > 1 else [x]
-    return ops.concatenate([block for block in blocks for _ in range(branches // sources)], axis=-1)
+    blocks = split(x, sources) if sources > 1 else [x]
+    return concatenate([block for block in blocks for _ in range(branches // sources)])
+
+
+def split(x, parts):
+    """Equal blocks of channels."""
+    return native.split(x, parts) if native.is_tensorflow(x) else ops.split(x, parts, axis=-1)
+
+
+def concatenate(blocks):
+    """Along channels."""
+    if len(blocks) == 1:
+        return blocks[0]
+    return native.concatenate(blocks) if native.is_tensorflow(blocks[0]) else ops.concatenate(blocks, axis=-1)
 
 
 def depthwise(x, kernel, strides=1, dilation=1):

@@ -4,7 +4,8 @@ import keras
 from keras import ops, tree
 
 from keras_pibnas.layers import preprocess
-from keras_pibnas.search.edges import bundles, edge_row
+from keras_pibnas.layers.primitives import concatenate
+from keras_pibnas.search.edges import bundle_rows, bundles
 from keras_pibnas.search.mixed import MixedBundle, add_n
 
 
@@ -12,8 +13,8 @@ class RelaxedCell(keras.layers.Layer):
     """A cell with every op on every edge. DARTS, section 2.
 
     Args: space: SearchSpace; plan: skeleton.CellPlan; nodes.
-    Call arguments: previous (the outputs of the two cells before, (B, H, W, C) each); mix (edges, ops), the softmax of
-    the cell's alphas; training. Returns (B, H', W', nodes * channels).
+    Call arguments: previous (the outputs of the two cells before, (B, H, W, C) each); mix (`bundle_weights` of the
+    softmax of the cell's alphas); training. Returns (B, H', W', nodes * channels).
     """
 
     def __init__(self, space, plan, nodes, **kwargs):
@@ -27,7 +28,6 @@ class RelaxedCell(keras.layers.Layer):
         )
         self.preprocess_1 = preprocess(channels, plan.in_channels_prev, False, False, dtype=dtype)
         self.edges = [edges for _, edges in bundles(nodes)]
-        self.rows = [[edge_row(source, node) for source, node in edges] for edges in self.edges]
         self.bundles = [
             MixedBundle(space, channels, 2 if plan.reduction and index == 0 else 1, len(edges), dtype=dtype)
             for index, edges in enumerate(self.edges)
@@ -53,20 +53,26 @@ class RelaxedCell(keras.layers.Layer):
     def _walk(self, state, mix, training, run):
         """From states 0 and 1, side by side, through all nodes to the concatenated output."""
         arrived = [[] for _ in range(self.nodes)]
-        nodes, mix = [], ops.unstack(mix, axis=0)
-        for bundle, edges, rows in zip(self.bundles, self.edges, self.rows, strict=True):
-            outputs = run(bundle, state, ops.stack([mix[row] for row in rows]), training)
+        nodes = []
+        for bundle, edges, weights in zip(self.bundles, self.edges, mix, strict=True):
+            outputs = run(bundle, state, weights, training)
             for (_, node), output in zip(edges, outputs, strict=True):
                 arrived[node].append(output)
             # By now all edges into this node have been computed. What is done here is linear, so it holds for Duals.
             state = tree.map_structure(lambda *edges: add_n(edges), *arrived[len(nodes)])
             nodes.append(state)
-        return tree.map_structure(lambda *nodes: ops.concatenate(nodes, axis=-1), *nodes)
+        return tree.map_structure(lambda *nodes: concatenate(nodes), *nodes)
 
     def compute_output_shape(self, previous):
         shape = self.preprocess_1.compute_output_shape(previous[1])
         sides = tuple(-(-side // 2) for side in shape[1:3]) if self.plan.reduction else shape[1:3]
         return (shape[0], *sides, self.nodes * self.plan.channels)
+
+
+def bundle_weights(mix, nodes):
+    """(edges, ops) -> for each bundle of a cell, the rows of its edges, (E, ops)."""
+    rows = ops.unstack(mix, axis=0)
+    return [ops.stack([rows[index] for index in bundle]) for bundle in bundle_rows(nodes)]
 
 
 def _run(layer, x, mix, training):
@@ -99,7 +105,7 @@ class Preprocessing:
         return {"x": previous[0], "other": previous[1]}
 
     def total(self, inputs, training):
-        return ops.concatenate([f(x, training=training) for f, x in zip(self.layers, inputs.values(), strict=True)], -1)
+        return concatenate([f(x, training=training) for f, x in zip(self.layers, inputs.values(), strict=True)])
 
     def outputs(self, total):
         return total

@@ -19,6 +19,11 @@ def node_rows(node):
     return [edge_row(source, node) for source in range(node + 2)]
 
 
+def bundle_rows(nodes):
+    """For each bundle, the rows of its edges."""
+    return [[edge_row(*edge) for edge in edges] for _, edges in bundles(nodes)]
+
+
 def bundles(nodes):
     """What is computed in one pass: a tuple of (sources, edges); edges are (source, node) pairs, source by source.
 

@@ -1,13 +1,12 @@
 """The mixed operation (DARTS, equation 2), for a bundle of edges at once."""
 
-import functools
-
 import keras
 import numpy as np
 from keras import ops
 
 from keras_pibnas.layers import Op, SharedOp
-from keras_pibnas.layers.primitives import bias_add, pointwise, tile
+from keras_pibnas.layers.native import constant
+from keras_pibnas.layers.primitives import bias_add, concatenate, pointwise, split, tile
 from keras_pibnas.spaces import canonical
 
 
@@ -55,8 +54,9 @@ class MixedBundle(keras.layers.Layer):
         inputs = self._states(x) | {"mix": mix}
         if not self.any_width:
             return inputs
-        source, copies = _sources(x.shape[-1] // self.channels, self.branches, self.channels)
-        return inputs | {"source": ops.convert_to_tensor(source), "copies": ops.convert_to_tensor(copies, x.dtype)}
+        sizes = x.shape[-1] // self.channels, self.branches, self.channels
+        source, copies = constant(_source, *sizes), constant(_copies, *sizes, dtype=x.dtype)
+        return inputs | {"source": source, "copies": copies}
 
     def _states(self, x):
         names = {_reads(op) for op in self.ops}
@@ -95,7 +95,7 @@ class MixedBundle(keras.layers.Layer):
 
     def outputs(self, total):
         """(B, H', W', E * C) -> E tensors (B, H', W', C)."""
-        return ops.split(total, self.branches, axis=-1) if self.branches > 1 else [total]
+        return split(total, self.branches) if self.branches > 1 else [total]
 
     def compute_output_shape(self, input_shape):
         batch, height, width = input_shape[:3]
@@ -122,18 +122,21 @@ def _unshifted(op, inputs, mix, training):
 
 def _expand_together(shared, copies):
     """Weights what all edges share: one 1x1 convolution, whose kernel is zero but where an edge reads a channel."""
-    features = ops.concatenate([features for features, _, _ in shared], -1)
+    features = concatenate([features for features, _, _ in shared])
     kernel = ops.concatenate([copies * ops.cast(scale, copies.dtype) for _, scale, _ in shared], 0)
     offsets = [offset for _, _, offset in shared if offset is not None]
     return pointwise(features, kernel[None, None]), add_n(offsets) if offsets else None
 
 
-@functools.cache
-def _sources(sources, branches, channels):
-    """For the channels of all edges, the channels of S states that they read: (E * C,), and as a 0/1 matrix."""
+def _source(sources, branches, channels):
+    """For the channels of all edges, the channels of S states that they read: (E * C,)."""
     edges = np.repeat(np.arange(sources), branches // sources)
-    source = (edges[:, None] * channels + np.arange(channels)).ravel()
-    return source.astype("int32"), np.eye(sources * channels, dtype="float32")[:, source]
+    return (edges[:, None] * channels + np.arange(channels)).ravel().astype("int32")
+
+
+def _copies(sources, branches, channels):
+    """The same as a 0/1 matrix (S * C, E * C)."""
+    return np.eye(sources * channels, dtype="float32")[:, _source(sources, branches, channels)]
 
 
 def add_n(tensors):

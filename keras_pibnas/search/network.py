@@ -6,7 +6,7 @@ from keras import ops, tree
 from keras_pibnas import skeleton
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.layers.preprocess import STEMS
-from keras_pibnas.search.cell import RelaxedCell
+from keras_pibnas.search.cell import RelaxedCell, bundle_weights
 from keras_pibnas.search.traced import TracedBundles
 
 
@@ -22,6 +22,7 @@ class RelaxedNetwork(keras.Model):
         super().__init__(**kwargs)
         self._convert_input_args = False  # Keras would round the alphas to the policy's narrow floats
         dtype = self.dtype_policy
+        self.nodes = nodes
         self.stem = STEMS[stem](3 * channels, dtype=dtype, name="stem")
         plans = skeleton.plan(layers, channels, nodes, nodes)
         self.cells = [
@@ -50,7 +51,7 @@ class RelaxedNetwork(keras.Model):
     def call(self, images, alphas, training=False, run=None):
         """run: runs stem, cells and classifier; by default `TracedBundles` on tensors."""
         run = run or self.run
-        mix = [ops.softmax(ops.convert_to_tensor(alpha), axis=-1) for alpha in alphas]
+        mix = [bundle_weights(ops.softmax(ops.convert_to_tensor(alpha), axis=-1), self.nodes) for alpha in alphas]
         first = second = run.whole(self.stem, ops.cast(images, self.compute_dtype), training)
         for cell in self.cells:
             output = cell((first, second), mix=mix[cell.plan.reduction], training=training, run=run)

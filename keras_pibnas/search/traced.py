@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_pibnas.layers import native
@@ -182,7 +183,11 @@ def _together(tensors, models):
 
 def _apart(together, models):
     """What `_together` was given, tensors of the models' sizes."""
-    return tf.split(together[0], [model.shape[0] for model in models]) if _vectors_alike(models) else together
+    if not _vectors_alike(models):
+        return together
+    sizes = native.constant(np.array, tuple(model.shape[0] for model in models), dtype="int32")
+    axis = native.constant(int, 0, dtype="int32")
+    return tf.raw_ops.SplitV(value=together[0], size_splits=sizes, axis=axis, num_split=len(models))
 
 
 def _stateless(bundle, names):
