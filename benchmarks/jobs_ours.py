@@ -18,9 +18,9 @@ import keras_pibnas as kp
 
 
 def use_threads(config):
-    """As README.md advises: for a search on two cores, one op a core in place of every op on both."""
+    """As README.md advises: for a search of small batches on two cores, one op a core in place of every op on both."""
     count = config["threads"]
-    apart = config["job"] == "search" and count == 2
+    apart = config["job"] == "search" and count == 2 and config["batch"] <= 16
     tf.config.threading.set_intra_op_parallelism_threads(1 if apart else count)
     tf.config.threading.set_inter_op_parallelism_threads(count)
 
