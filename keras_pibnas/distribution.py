@@ -218,6 +218,10 @@ class ReplicatedMixin(LeanMixin):
         if keras.backend.backend() != "tensorflow":
             return super()._symbolic_build(iterator=iterator, data_batch=data_batch)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data_batch)
+        if y is None:
+            raise ValueError(
+                "Batches must hold labels: (x, y), for the fit of a supernet pairs of that. Received: images alone"
+            )
         for function in (self.compute_metrics, self._compute_loss):
             keras.src.backend.compute_output_spec(function, x, y, self._symbolic_outputs(), sample_weight)
         if not self.optimizer.built:

@@ -19,6 +19,9 @@ IMAGES = ARRAYS["x_nchw"].transpose(0, 2, 3, 1)
 STATE = {key.removeprefix("sd/"): ARRAYS[key] for key in ARRAYS.files if key.startswith("sd/")}
 
 
+SMALLEST = {"space": "darts", "input_shape": (8, 8, 3), "num_classes": 3, "channels": 2, "layers": 2, "nodes": 1}
+
+
 def parameters(model):
     return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
 
@@ -178,6 +181,15 @@ def test_a_training_step_is_traced_once(data, monkeypatch):
     x, y = np.zeros((6, 8, 8, 3), "float32"), np.arange(6) % 3
     assert "accuracy" in model.fit(**data(x, y), verbose=0).history
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("model", (lambda: small(num_classes=3, layers=2), lambda: kp.Supernet(**SMALLEST)))
+@pytest.mark.parametrize("what", ("fit", "evaluate"))
+def test_images_without_labels(model, what):
+    model = model()
+    model.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match=r"must hold labels: \(x, y\).*Received: images alone"):
+        getattr(model, what)(np.zeros((2, 8, 8, 3), "float32"), verbose=0)
 
 
 def test_a_training_step_is_the_same_in_and_out_of_a_graph():
