@@ -7,7 +7,7 @@ from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import Op
 from keras_pibnas.layers.patches import weigh
 from keras_pibnas.layers.pib_conv import weighted
-from keras_pibnas.layers.primitives import pointwise
+from keras_pibnas.layers.primitives import concatenate, pointwise, split
 from keras_pibnas.layers.separable import check_kernel_size
 
 
@@ -50,8 +50,8 @@ class Involution(Op):
         self.span = self.kernel("span", (1, 1), hidden, self.branches * weights)
 
     def unshifted(self, x, mix=None, training=False):
-        states, kernels = (_split(v, self.sources) for v in (x, self._kernels(x, mix, training)))
-        return _join([self._weigh(state, k) for state, k in zip(states, kernels, strict=True)]), None
+        states, kernels = (split(v, self.sources) for v in (x, self._kernels(x, mix, training)))
+        return concatenate([self._weigh(state, k) for state, k in zip(states, kernels, strict=True)]), None
 
     def _kernels(self, x, mix, training):
         """(B, H', W', E * G * k * k), with the edges' weights in the last 1x1."""
@@ -66,18 +66,10 @@ class Involution(Op):
         """One state (B, H, W, C) by its n edges' kernels -> (B, H', W', n * C)."""
         sides, edges = kernels.shape[1:3], self.branches // self.sources
         kernels = ops.reshape(kernels, (-1, *sides, edges, self.groups * self.kernel_size**2))
-        groups = zip(_split(x, self.groups), _split(kernels, self.groups), strict=True)
+        groups = zip(split(x, self.groups), split(kernels, self.groups), strict=True)
         parts = [weigh(part, kernel, self.kernel_size, self.strides, self.dilation) for part, kernel in groups]
-        return ops.reshape(_join(parts), (-1, *sides, edges * self.channels))
+        return ops.reshape(concatenate(parts), (-1, *sides, edges * self.channels))
 
     def get_config(self):
         names = ("kernel_size", "dilation", "groups", "reduction")
         return super().get_config() | {name: getattr(self, name) for name in names}
-
-
-def _split(x, parts):
-    return ops.split(x, parts, -1) if parts > 1 else [x]
-
-
-def _join(parts):
-    return ops.concatenate(parts, -1) if len(parts) > 1 else parts[0]

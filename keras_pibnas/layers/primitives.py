@@ -57,12 +57,14 @@ def tile(x, channels, branches):
     if fast(x):
         return native.tile(x, channels, branches)
     sources = x.shape[-1] // channels
-    blocks = split(x, sources) if sources > 1 else [x]
+    blocks = split(x, sources)
     return concatenate([block for block in blocks for _ in range(branches // sources)])
 
 
 def split(x, parts):
     """Equal blocks of channels."""
+    if parts == 1:
+        return [x]
     return native.split(x, parts) if native.is_tensorflow(x) else ops.split(x, parts, axis=-1)
 
 
@@ -120,18 +122,13 @@ def convolution(x, kernel, strides=1, dilation=1):
     if fast(x):
         return native.convolution(x, kernel, strides, dilation)
     groups = x.shape[-1] // kernel.shape[2]
-    parts = zip(_blocks(x, groups), _blocks(kernel, groups), strict=True)
-    return ops.concatenate(
+    parts = zip(split(x, groups), split(kernel, groups), strict=True)
+    return concatenate(
         [
             ops.conv(a, k, strides, "valid", data_format="channels_last", dilation_rate=dilation)
             for a, k in parts
-        ],
-        -1,
+        ]
     )
-
-
-def _blocks(x, groups):
-    return ops.split(x, groups, axis=-1) if groups > 1 else [x]
 
 
 def scaled(x, scale):

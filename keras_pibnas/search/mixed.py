@@ -95,7 +95,7 @@ class MixedBundle(keras.layers.Layer):
 
     def outputs(self, total):
         """(B, H', W', E * C) -> E tensors (B, H', W', C)."""
-        return split(total, self.branches) if self.branches > 1 else [total]
+        return split(total, self.branches)
 
     def compute_output_shape(self, input_shape):
         batch, height, width = input_shape[:3]
