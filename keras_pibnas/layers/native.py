@@ -87,13 +87,27 @@ def split(x, parts):
 
 
 def concatenate(blocks):
-    """Along channels, two blocks or more. The gradient of equal ones is one split; TensorFlow's takes many nodes."""
+    """Along channels, two blocks or more. Its gradient is a node a block; TensorFlow's takes many more."""
 
     def join(*blocks):
-        return tf.raw_ops.ConcatV2(values=blocks, axis=_last(blocks[0])), lambda g: tuple(split(g, len(blocks)))
+        return tf.raw_ops.ConcatV2(values=blocks, axis=_last(blocks[0])), lambda g: _cut(g, widths)
 
-    widths = {block.shape[-1] for block in blocks}
-    return with_gradient(join)(*blocks) if len(widths) == 1 and None not in widths else join(*blocks)[0]
+    widths = tuple(block.shape[-1] for block in blocks)
+    return join(*blocks)[0] if None in widths else with_gradient(join)(*blocks)
+
+
+def _cut(g, widths):
+    """A gradient's blocks of channels, each out of a node of its own.
+
+    On its way into oneDNN, TensorFlow puts the gradients by a convolution's kernel and by a bias into one node where
+    they read the same node, and does not look which of its outputs: blocks that one split gave would be mixed up.
+    """
+    blocks, start, rest = [], 0, len(g.shape) - 1
+    for width in widths:
+        begin, size = constant(np.array, (0,) * rest + (start,)), constant(np.array, (-1,) * rest + (width,))
+        blocks.append(tf.raw_ops.Slice(input=g, begin=begin, size=size))
+        start += width
+    return tuple(blocks)
 
 
 def _last(x):

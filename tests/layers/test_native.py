@@ -36,6 +36,23 @@ def test_concatenate_and_its_derivatives(widths, wrap):
     np.testing.assert_allclose(np.concatenate(bends, -1), 6 * g * joined, rtol=1e-5)
 
 
+def test_gradients_of_joined_blocks_stay_apart_in_a_graph():
+    """oneDNN's one node for both gradients must not take the bias's from the block of the kernel."""
+    left, right = images(2, 2)
+    kernel, bias, (g,) = tf.ones((1, 1, 2, 2)), tf.ones(2), images(4)
+
+    def gradients(kernel, bias):
+        with tf.GradientTape() as tape:
+            tape.watch([kernel, bias])
+            joined = concatenate([native.convolution(left, kernel, 1, 1), native.bias_add(right, bias)])
+            loss = tf.reduce_sum(g * joined)
+        return tape.gradient(loss, [kernel, bias])
+
+    for value, want in zip(tf.function(gradients)(kernel, bias), gradients(kernel, bias), strict=True):
+        np.testing.assert_allclose(value, want, rtol=1e-5)
+    np.testing.assert_allclose(want, tf.reduce_sum(g[..., 2:], (0, 1, 2)), rtol=1e-5)
+
+
 def test_split():
     (x,) = images(6)
     for block, want in zip(split(x, 3), np.split(x, 3, -1), strict=True):
