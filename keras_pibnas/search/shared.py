@@ -7,6 +7,11 @@ from tensorflow.python.eager import record
 
 from keras_pibnas.layers.derivatives import tapes_alone
 
+# TensorFlow's graph optimizer goes over a shared function once, not twice: half a second less before the first step,
+# and no step is slower for it.
+_CONFIG = tf.compat.v1.ConfigProto()
+_CONFIG.graph_options.rewrite_options.meta_optimizer_iterations = _CONFIG.graph_options.rewrite_options.ONE
+
 _PASSING = ("Identity", "IdentityN", "StopGradient")  # these give on what they get
 
 
@@ -85,7 +90,8 @@ class Shared:
 
     def _call(self, function, tensors):
         call = tf.raw_ops.StatefulPartitionedCall if self.stateful else tf.raw_ops.PartitionedCall
-        return call(args=list(tensors), Tout=[output.dtype for output in function.outputs], f=function)
+        types = [output.dtype for output in function.outputs]
+        return call(args=list(tensors), Tout=types, f=function, config_proto=_CONFIG.SerializeToString())
 
 
 def _chosen(values, whether):
