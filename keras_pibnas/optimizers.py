@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_pibnas import packs
+from keras_pibnas.layers.context import one_variable_name
 from keras_pibnas.layers.replicas import replica_sum
 
 
@@ -71,6 +72,7 @@ class SGD(_GlobalClipping):
         super().__init__(learning_rate=learning_rate, global_clipnorm=global_clipnorm, name=name, **kwargs)
         self.momentum, self.l2 = momentum, l2
 
+    @one_variable_name()
     def build(self, variables):
         if self.built:
             return
@@ -126,6 +128,7 @@ class Adam(_GlobalClipping):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.beta_1, self.beta_2, self.epsilon, self.l2 = beta_1, beta_2, epsilon, l2
 
+    @one_variable_name()
     def build(self, variables):
         if self.built:
             return

@@ -1,0 +1,20 @@
+"""Settings that hold inside a block."""
+
+import tensorflow as tf
+
+import keras_pibnas as kp
+from keras_pibnas.layers.context import one_variable_name
+
+
+def test_variables_have_one_name_in_tensorflow_and_their_own_in_keras():
+    with tf.name_scope("outside"), one_variable_name():
+        inside = tf.Variable(1.0, name="inside")
+    assert inside.name == "variable:0"
+    assert tf.Variable(1.0, name="after").name == "after:0"
+
+    network = kp.build_network("PIBCONV", (8, 8, 3), channels=2, layers=2)
+    optimizer = kp.optimizers.SGD()
+    optimizer.build(network.trainable_variables)
+    for variables in (network.variables, optimizer.variables):
+        assert len({variable.path for variable in variables}) == len(variables)
+    assert {variable.value.name for variable in network.variables} == {"variable:0"}
