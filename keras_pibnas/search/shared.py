@@ -7,12 +7,18 @@ from tensorflow.python.eager import record
 
 from keras_pibnas.layers.derivatives import tapes_alone
 
-# TensorFlow's graph optimizer goes over a shared function once, not twice: half a second less before the first step,
-# and no step is slower for it.
-_CONFIG = tf.compat.v1.ConfigProto()
-_CONFIG.graph_options.rewrite_options.meta_optimizer_iterations = _CONFIG.graph_options.rewrite_options.ONE
-
 _PASSING = ("Identity", "IdentityN", "StopGradient")  # these give on what they get
+
+
+def _optimized_once():
+    """Has TensorFlow's graph optimizer go over a function once, not twice: half a second less before the first step."""
+    config = tf.compat.v1.ConfigProto()
+    rewriting = config.graph_options.rewrite_options
+    rewriting.meta_optimizer_iterations = rewriting.ONE
+    return config.SerializeToString()
+
+
+_CONFIG = _optimized_once()
 
 
 class Traced:
@@ -91,7 +97,7 @@ class Shared:
     def _call(self, function, tensors):
         call = tf.raw_ops.StatefulPartitionedCall if self.stateful else tf.raw_ops.PartitionedCall
         types = [output.dtype for output in function.outputs]
-        return call(args=list(tensors), Tout=types, f=function, config_proto=_CONFIG.SerializeToString())
+        return call(args=list(tensors), Tout=types, f=function, config_proto=_CONFIG)
 
 
 def _chosen(values, whether):
