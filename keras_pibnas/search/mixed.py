@@ -49,13 +49,13 @@ class MixedBundle(keras.layers.Layer):
 
         What the ops read: `x`, its ReLU `relu_x`, and for ops of any width these as every edge has them, `tiled_x` and
         `tiled_relu_x`, (B, H, W, E * C). The weights, `mix` (E, O). If all ops are of any width, `source` (E * C,), the
-        channel of x that a channel of an edge reads, and the same as a matrix, `copies` (S * C, E * C).
+        channel of x that a channel of an edge reads, and a matrix `copies` (C, E * C), the same within a state.
         """
         inputs = self._states(x) | {"mix": mix}
         if not self.any_width:
             return inputs
         sizes = x.shape[-1] // self.channels, self.branches, self.channels
-        source, copies = constant(_source, *sizes), constant(_copies, *sizes, dtype=x.dtype)
+        source, copies = constant(_source, *sizes), constant(_copies, *sizes[1:], dtype=x.dtype)
         return inputs | {"source": source, "copies": copies}
 
     def _states(self, x):
@@ -121,10 +121,13 @@ def _unshifted(op, inputs, mix, training):
 
 
 def _expand_together(shared, copies):
-    """Weights what all edges share: one 1x1 convolution, whose kernel is zero but where an edge reads a channel."""
-    features = concatenate([features for features, _, _ in shared])
+    """Weights what all edges share: one 1x1 convolution with a group a state, zero but where an edge reads a channel."""
+    channels = ops.shape(copies)[0]
+    states = [ops.reshape(x, (*ops.shape(x)[:3], -1, channels)) for x, _, _ in shared]
+    features = concatenate(states)
     kernel = ops.concatenate([copies * ops.cast(scale, copies.dtype) for _, scale, _ in shared], 0)
     offsets = [offset for _, _, offset in shared if offset is not None]
+    features = ops.reshape(features, (*ops.shape(features)[:3], -1))
     return pointwise(features, kernel[None, None]), add_n(offsets) if offsets else None
 
 
@@ -134,9 +137,9 @@ def _source(sources, branches, channels):
     return (edges[:, None] * channels + np.arange(channels)).ravel().astype("int32")
 
 
-def _copies(sources, branches, channels):
-    """The same as a 0/1 matrix (S * C, E * C)."""
-    return np.eye(sources * channels, dtype="float32")[:, _source(sources, branches, channels)]
+def _copies(branches, channels):
+    """For the channels of all edges, the channel of its state that each reads: a 0/1 matrix (C, E * C)."""
+    return np.tile(np.eye(channels, dtype="float32"), branches)
 
 
 def add_n(tensors):
