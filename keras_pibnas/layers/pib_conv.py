@@ -56,14 +56,20 @@ class PIBConv(Op):
         kernel, grouped = ops.cast(self.pointwise_1, x.dtype), ops.cast(self.grouped * INNER, x.dtype)
         if self.groups != self.channels:
             return convolution(pointwise(x, kernel), grouped)
+        # A channel and its F inputs, as F depthwise convolutions: twice as fast as C small groups.
         fold = self.hidden // self.channels
-        parts = [
-            depthwise(pointwise(x, kernel[..., f::fold]), grouped[:, :, f, :, None]) for f in range(fold)
-        ]  # a channel and its F inputs, as F depthwise convolutions: twice as fast as C small groups
+        pairs = zip(_every(fold, kernel), ops.unstack(grouped, fold, axis=2), strict=True)
+        parts = [depthwise(pointwise(x, first), second[..., None]) for first, second in pairs]
         return sum(parts[1:], parts[0])
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size, "expansion": self.expansion}
+
+
+def _every(count, kernel):
+    """kernel[..., f::count] for every f. A transposition, as strided slices take three times as long."""
+    shape = (count, *ops.shape(kernel)[:-1], -1)
+    return ops.unstack(ops.reshape(ops.transpose(ops.reshape(kernel, (-1, count))), shape), count, axis=0)
 
 
 def depthwise_norm(batch_norm, x, kernel, strides, training):
