@@ -118,6 +118,8 @@ def convolution(x, kernel, strides=1, dilation=1):
     strides: an int, or (height, width).
     """
     strides = (strides, strides) if isinstance(strides, int) else tuple(strides)
+    if fast(x) and strides == (1, 1) and all(k % 2 for k in kernel.shape[:2]):  # then "SAME" pads symmetrically
+        return native.convolution(x, kernel, strides, dilation, "SAME")
     x = pad(x, tuple(dilation * (k - 1) // 2 for k in kernel.shape[:2]))
     if fast(x):
         return native.convolution(x, kernel, strides, dilation)

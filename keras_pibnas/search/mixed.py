@@ -121,7 +121,7 @@ def _unshifted(op, inputs, mix, training):
 
 
 def _expand_together(shared, copies):
-    """Weights what all edges share: one 1x1 convolution with a group a state, zero but where an edge reads a channel."""
+    """Weights what all edges share: a 1x1 convolution with a group a state, zero but where an edge reads a channel."""
     channels = ops.shape(copies)[0]
     states = [ops.reshape(x, (*ops.shape(x)[:3], -1, channels)) for x, _, _ in shared]
     features = concatenate(states)
