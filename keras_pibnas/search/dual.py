@@ -31,11 +31,12 @@ def derivative_along(function, values, tangents):
 class Directional:
     """Runs the parts of a network on Duals, where `traced.TracedBundles` does it on tensors.
 
-    Args: traced: the network's TracedBundles; variables: the network's weights; values, direction: tensors for each.
+    Args: traced: the network's TracedBundles; variables: the network's weights; values, direction: tensors for each;
+    kept: what `traced.kept_in` got from a pass with the same values, or None.
     """
 
-    def __init__(self, traced, variables, values, direction):
-        self.traced = traced
+    def __init__(self, traced, variables, values, direction, kept=None):
+        self.traced, self.kept = traced, None if kept is None else iter(kept)
         pairs = zip(values, direction, strict=True)
         self.weights = {id(variable): Dual(*pair) for variable, pair in zip(variables, pairs, strict=True)}
 
@@ -50,7 +51,8 @@ class Directional:
 
         moving = derivative_along(images, *(tf.nest.flatten(part) for part in x)).tangent
         direction = [self.weights[id(variable)].tangent for variable in bundle.trainable_variables]
-        total = self.traced.along(bundle, inputs, moving, direction)
+        kept = None if self.kept is None else next(self.kept)
+        total = self.traced.along(bundle, inputs, moving, direction, kept)
         shape = bundle.compute_output_shape(tf.nest.map_structure(lambda tensor: tensor.shape, x.value))
         for tensor in total:
             tensor.set_shape(shape)

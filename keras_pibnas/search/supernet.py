@@ -14,7 +14,14 @@ from keras_pibnas.search.derive import derive_genotype, softmax
 from keras_pibnas.search.dual import Directional, derivative_along
 from keras_pibnas.search.edges import edge_count
 from keras_pibnas.search.network import RelaxedNetwork
-from keras_pibnas.search.traced import frozen_weights, once_there, recomputed_bundles, shared_functions, soon_started
+from keras_pibnas.search.traced import (
+    frozen_weights,
+    kept_in,
+    once_there,
+    recomputed_bundles,
+    shared_functions,
+    soon_started,
+)
 
 Seen = namedtuple("Seen", "loss logits state")
 
@@ -159,7 +166,8 @@ class Supernet(ReplicatedMixin, keras.Model):
             with frozen_weights():
                 return self.loss_gradient(weights, alphas, valid, alphas, scale)[0]
         nested = self.hvp == "exact" and (tf.executing_eagerly() or replica_count() > 1)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        kept = [] if self.hvp == "exact" and not nested and not self.remat else None
+        with tf.GradientTape(watch_accessed_variables=False) as tape, kept_in(kept):
             tape.watch(alphas if nested else [])
             gradient, _ = self.loss_gradient(weights, alphas, train, weights, scale)
         moved = self.virtual_step(weights, replica_sum(gradient))
@@ -168,7 +176,7 @@ class Supernet(ReplicatedMixin, keras.Model):
         if nested:
             product = hessian_vector_product(tape, gradient, alphas, vector, scale)
         elif self.hvp == "exact":
-            product = self.vector_product(weights, alphas, train, vector, scale)
+            product = self.vector_product(weights, alphas, train, vector, scale, kept)
         else:
             product = self._finite_difference(weights, alphas, train, vector, scale)
         rate = ops.cast(self.optimizer.learning_rate, alphas[0].dtype)
@@ -178,14 +186,15 @@ class Supernet(ReplicatedMixin, keras.Model):
         """w' = w - xi * (what the optimizer would follow): tensors, nothing assigned."""
         return optimizers.virtual_step(self.optimizer, gradient, self.network.trainable_variables, weights)
 
-    def vector_product(self, weights, alphas, batch, vector, scale=None):
+    def vector_product(self, weights, alphas, batch, vector, scale=None, kept=None):
         """As `hessian_vector_product`, from one pass forward and one back.
 
         Forward go values and their derivatives along v, side by side; back goes the gradient by alpha of the loss's
         derivative. Nested tapes compute a third more, or keep all that the first gradient has computed. In a graph, on
         one device.
 
-        Args: weights, vector: a tensor for each weight; alphas, batch: as `loss_gradient`; scale: the loss's, or None.
+        Args: weights, vector: a tensor for each weight; alphas, batch: as `loss_gradient`; scale: the loss's, or None;
+        kept: what `traced.kept_in` got from a pass with the same weights, alphas and batch; None to compute it again.
 
         Returns: [d normal, d reduce], each (edges, ops).
         """
@@ -193,7 +202,7 @@ class Supernet(ReplicatedMixin, keras.Model):
         direction = vector if length is None else [v / length for v in vector]
         with tf.GradientTape(watch_accessed_variables=False) as tape, recomputed_bundles(self.remat):
             tape.watch(alphas)
-            slope = self.slope(weights, direction, alphas, batch) * scale
+            slope = self.slope(weights, direction, alphas, batch, kept) * scale
         product = tape.gradient(slope, alphas, unconnected_gradients="zero")
         return product if length is None else [p * (length / scale) for p in product]
 
@@ -241,11 +250,14 @@ class Supernet(ReplicatedMixin, keras.Model):
         loss = self.compute_loss(images, labels, logits)
         return Seen(global_part(loss, ops.shape(images)[0], self.loss), logits, moved)
 
-    def slope(self, weights, direction, alphas, batch):
-        """The loss's derivative along a direction, a tensor for each weight: a scalar; assigns nothing."""
+    def slope(self, weights, direction, alphas, batch, kept=None):
+        """The loss's derivative along a direction, a tensor for each weight: a scalar; assigns nothing.
+
+        kept: as for `vector_product`.
+        """
         images, labels = batch
         state = packs.read(self.network.non_trainable_variables)
-        run = Directional(self.network.run, self.network.trainable_variables, weights, direction)
+        run = Directional(self.network.run, self.network.trainable_variables, weights, direction, kept)
         logits, _ = self.network.stateless_call(weights, state, images, alphas, training=True, run=run)
         loss_of = lambda logits: self.compute_loss(images, labels, logits)  # noqa: E731
         return derivative_along(loss_of, [logits.value], [logits.tangent]).tangent

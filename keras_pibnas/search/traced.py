@@ -13,11 +13,12 @@ from keras_pibnas.layers.derivatives import tapes_alone
 from keras_pibnas.layers.primitives import fast
 from keras_pibnas.layers.replicas import replica_count
 from keras_pibnas.packs import read
-from keras_pibnas.search.dual import Dual, derivative_along
+from keras_pibnas.search.dual import Dual
 from keras_pibnas.search.shared import Shared, Traced
 
 _FROZEN = contextvars.ContextVar("whether gradients by weights are wanted by nobody", default=False)
 _RECOMPUTED = contextvars.ContextVar("whether gradients compute bundles again", default=False)
+_KEPT = contextvars.ContextVar("a list for what `along` will read, bundle by bundle", default=None)
 
 
 def frozen_weights():
@@ -28,6 +29,11 @@ def frozen_weights():
 def recomputed_bundles(wanted):
     """What is traced inside keeps of a bundle nothing but its input, and computes it again for its gradient."""
     return holding(_RECOMPUTED, wanted)
+
+
+def kept_in(values):
+    """A list gets, from each bundle that is traced inside, what `TracedBundles.along` will need not compute then."""
+    return holding(_KEPT, values)
 
 
 @contextlib.contextmanager
@@ -104,7 +110,10 @@ class TracedBundles:
         state, inputs = bundle.non_trainable_variables, bundle.inputs(x, mix)
         weights, old = read(bundle.trainable_variables), read(state)
         function = self._function(bundle, weights, old, inputs)
-        total, *moved = function(*weights, *old, *inputs.values())
+        results = function(*weights, *old, *inputs.values())
+        if _KEPT.get() is not None:
+            _KEPT.get().append(results[function.count :])
+        total, *moved = results[: function.count]
         for variable, value in zip(state, _apart(moved, old), strict=True) if moved else ():
             variable.assign(value)
         total.set_shape(bundle.compute_output_shape(tf.nest.map_structure(lambda tensor: tensor.shape, x)))
@@ -114,44 +123,53 @@ class TracedBundles:
         """A layer outside of cells."""
         return layer(x, training=training)
 
-    def along(self, bundle, inputs, tangents, direction):
-        """`bundle.total` as a Dual, along tangents of images among its inputs, by name, and a direction of weights."""
-        weights, old = read(bundle.trainable_variables), read(bundle.non_trainable_variables)
-        function = self._function(bundle, weights, old, inputs, list(tangents))
-        direction = [tf.cast(tangent, weight.dtype) for tangent, weight in zip(direction, weights, strict=True)]
-        return Dual(*function(*weights, *old, *inputs.values(), *direction, *tangents.values()))
+    def along(self, bundle, inputs, tangents, direction, kept=None):
+        """`bundle.total` as a Dual, along tangents of images among its inputs, by name, and a direction of weights.
 
-    def _function(self, bundle, weights, state, inputs, along=None):
-        """along: names of the inputs that have tangents, for `along`."""
+        kept: what a call for the same inputs gave to the list of `kept_in`, or None to compute it.
+        """
+        weights, old = read(bundle.trainable_variables), read(bundle.non_trainable_variables)
+        function = self._function(bundle, weights, old, inputs, kept is None)
+        direction = [tf.cast(tangent, weight.dtype) for tangent, weight in zip(direction, weights, strict=True)]
+        tensors = [*weights, *old, *inputs.values(), *direction, *tangents.values()]
+        return Dual(*function(*tensors, given=kept or ()))
+
+    def _function(self, bundle, weights, state, inputs, from_start=None):
+        """from_start: for `along`, whether nothing is given to it; None for the bundle itself."""
         # The plain forms, for GPUs and float64, read numbers of channels and sides from shapes.
         any_width = bundle.any_width and fast(inputs["x"])
         images = [tensor for tensor in inputs.values() if len(tensor.shape) == 4]
         any_side = any_width and all(native.for_any_side(image, bundle.strides) for image in images)
         signature = _signature(weights, state, inputs, any_width, any_side)
-        kind = type(bundle), bundle.strides, along is None, *((spec.shape, spec.dtype) for spec in signature)
-        if kind not in self._traced:
-            self._traced[kind] = _trace(bundle, signature, list(inputs), along)
-        frozen, recomputed = along is not None or _FROZEN.get(), _RECOMPUTED.get()
-        key = *kind, frozen, recomputed
+        kind = type(bundle), bundle.strides, *((spec.shape, spec.dtype) for spec in signature)
+        dual = from_start is not None
+        if kind not in self._traced or ((dual or _KEPT.get() is not None) and self._traced[kind].dual is None):
+            self._traced[kind] = _trace(bundle, signature, inputs, dual or _KEPT.get() is not None)
+        frozen, recomputed = _FROZEN.get(), _RECOMPUTED.get()
+        key = *kind, frozen, recomputed, from_start
         if key not in self._functions:
-            traced, count = self._traced[kind], len(weights)
-            places = range(len(traced.gradients) - len(traced.captured))
-            wanted = [traced.gradients[place] is not None and not (frozen and place < count) for place in places]
-            self._functions[key] = Shared(traced, wanted, recomputed, 1 if frozen and along is None else None)
+            self._functions[key] = _shared(self._traced[kind], len(weights), frozen, recomputed, from_start)
         return self._functions[key]
 
 
-def _trace(bundle, signature, names, along):
+def _shared(traced, weights, frozen, recomputed, from_start):
+    part = traced.plain if from_start is None else traced.dual
+    there = [gradient is not None for gradient in part.gradients[: len(part.gradients) - len(part.captured)]]
+    if from_start is not None:
+        return Shared(part, there, recomputed, given=() if from_start or recomputed else traced.common)
+    wanted = [has and not (frozen and place < weights) for place, has in enumerate(there)]
+    beside = () if recomputed else traced.common
+    return Shared(part, wanted, recomputed, 1 if frozen else None, beside)
+
+
+def _trace(bundle, signature, inputs, dual):
+    """dual: whether the derivative along weights and images is traced, too."""
     weights, state = len(bundle.trainable_variables), len(bundle.non_trainable_variables)
+    names = list(inputs)
     # For each argument, whether there is a gradient by it; `source` and `copies` are constants.
-    by = [*[along is None] * weights, *[False] * state, *(name not in ("source", "copies") for name in names)]
-    function = _stateless(bundle, names)
-    if along is not None:
-        places = [*range(weights), *(weights + state + names.index(name) for name in along)]
-        function = _as_dual(function, places, len(signature))
-        signature = [*signature, *(signature[place] for place in places)]
-        by += [place >= weights for place in places]
-    return Traced(function, signature, by)
+    by = [*[True] * weights, *[False] * state, *(name not in ("source", "copies") for name in names)]
+    images = [weights + state + place for place, name in enumerate(names) if len(inputs[name].shape) == 4]
+    return Traced(_stateless(bundle, names), signature, by, [*range(weights), *images] if dual else (), weights)
 
 
 def _signature(weights, state, inputs, any_width, any_side):
@@ -206,19 +224,3 @@ def _stateless(bundle, names):
         return output, *_together(moved, tensors[count - len(state) : count])
 
     return total
-
-
-def _as_dual(function, places, count):
-    """(*tensors, *tangents of those at these places) -> the function's first output as a Dual; count: of tensors."""
-
-    def dual(*arguments):
-        tensors, tangents = list(arguments[:count]), arguments[count:]
-
-        def first(*values):
-            for place, value in zip(places, values, strict=True):
-                tensors[place] = value
-            return function(*tensors)[0]
-
-        return derivative_along(first, [tensors[place] for place in places], tangents)
-
-    return dual

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_pibnas.search.dual import derivative_along
 from keras_pibnas.search.shared import Shared, Traced
 
 SIGNATURE = [tf.TensorSpec((None, 3)), tf.TensorSpec((3, 3)), tf.TensorSpec((None, 3))]
@@ -33,22 +34,54 @@ def gradients(call, by):
 @pytest.mark.parametrize("recomputed", (False, True))
 @pytest.mark.parametrize("by", ((True, True, False), (True, False, False), (False, True, False)))
 def test_values_and_gradients(by, recomputed):
-    shared = Shared(Traced(function, SIGNATURE, (True, True, False)), by, recomputed)
+    shared = Shared(Traced(function, SIGNATURE, (True, True, False)).plain, by, recomputed)
     for got, want in zip(gradients(shared, by), gradients(function, by), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
 def test_nothing_is_kept_that_no_gradient_needs():
-    traced = Traced(function, SIGNATURE, (True, True, False))
+    part = Traced(function, SIGNATURE, (True, True, False)).plain
     outputs = 2
-    kept = lambda **kwargs: len(Shared(traced, **kwargs).forward.outputs) - outputs  # noqa: E731
+    kept = lambda **kwargs: len(Shared(part, **kwargs).forward.outputs) - outputs  # noqa: E731
     assert kept(wanted=(True, True, False)) == kept(wanted=(True, False, False)) == 1  # what tanh gave
     assert kept(wanted=(True, True, False), recomputed=True) == 0
-    assert Shared(traced, (True, False, False)).read == [False, True, False, True]  # the constant is read, too
+    assert Shared(part, (True, False, False)).read == [False, True, False, True]  # the constant is read, too
+
+
+@pytest.mark.parametrize("given", (False, True))
+def test_the_derivative_along_tangents(given):
+    """From the start, or from what the plain function has computed."""
+    traced = Traced(function, SIGNATURE, (True, True, False), along=(0, 1), frozen=1)
+    plain = Shared(traced.plain, (True, True, False), beside=traced.common)
+    wanted = (False, True, False, False, True)  # by x and its tangent there is none
+    dual = Shared(traced.dual, wanted, given=traced.common if given else ())
+    assert [gradient is not None for gradient in traced.dual.gradients] == [*wanted, False]
+    computed = [operation.type for operation in dual.forward.graph.get_operations()]
+    assert ("Tanh" in computed) == (not given)
+    tangents = [tf.sin(3.0 * argument) for argument in ARGUMENTS[:2]]
+
+    @tf.function
+    def both(call):
+        with tf.GradientTape() as tape:
+            sources = [ARGUMENTS[1], tangents[1]]
+            tape.watch(sources)
+            value, tangent = call()
+            loss = tf.reduce_sum(value**2 * tangent)
+        return value, tangent, *tape.gradient(loss, sources)
+
+    def shared():
+        beside = plain(*ARGUMENTS)[plain.count :]
+        return dual(*ARGUMENTS, *tangents, given=beside if given else ())
+
+    def plainly():
+        return derivative_along(lambda x, kernel: function(x, kernel, ARGUMENTS[2])[0], ARGUMENTS[:2], tangents)
+
+    for got, want in zip(both(shared), both(plainly), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
 def test_the_first_output_alone():
-    shared = Shared(Traced(function, SIGNATURE, (True, True, False)), (True, True, False), count=1)
+    shared = Shared(Traced(function, SIGNATURE, (True, True, False)).plain, (True, True, False), count=1)
 
     @tf.function
     def slope(call):
@@ -67,6 +100,6 @@ def test_what_is_the_same_is_computed_once():
     def twice(x):
         return (tf.exp(x + 1.0) * tf.exp(x + 1.0),)
 
-    shared = Shared(Traced(twice, [tf.TensorSpec((None,))], (True,)), (True,))
+    shared = Shared(Traced(twice, [tf.TensorSpec((None,))], (True,)).plain, (True,))
     types = [operation.type for operation in shared.forward.graph.get_operations()]
     assert types.count("Exp") == types.count("AddV2") == 1
