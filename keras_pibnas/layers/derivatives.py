@@ -9,7 +9,17 @@ from tensorflow.python.eager import record
 from keras_pibnas.layers.context import holding
 
 _TAPES_ALONE = contextvars.ContextVar("the graph that tapes of its own alone will differentiate", default=None)
+_ALONG = contextvars.ContextVar("whether derivatives along directions will be taken", default=False)
 _TRANSPOSING = contextvars.ContextVar("whether gradients are wanted by what they start from alone", default=False)
+
+
+def along_directions(wanted):
+    """Whether derivatives along directions will be taken of what is traced inside: these are worth own nodes."""
+    return holding(_ALONG, wanted)
+
+
+def is_along_directions():
+    return _ALONG.get()
 
 
 def tapes_alone():

@@ -19,7 +19,7 @@ _TENSORFLOW = keras.backend.backend() == "tensorflow"
 if _TENSORFLOW:
     import tensorflow as tf
 
-    from keras_pibnas.layers.derivatives import aside, here, is_transposing, with_gradient
+    from keras_pibnas.layers.derivatives import aside, here, is_along_directions, is_transposing, with_gradient
 
 
 # What a side that is unknown is known to be, inside `any_side`: a multiple of one, and at least the other.
@@ -163,12 +163,26 @@ def _neighbours(x, axis, edge):
     return padded[(*rest, slice(-2))], padded[(*rest, slice(2, None))]
 
 
-def _closed(forward, transpose, correlate):
-    """Three functions of (x, kernel), (gradient, kernel), (x, gradient), each other's derivatives."""
+def _closed(forward, transpose, correlate, back_is_convolution=False):
+    """Three functions of (x, kernel), (gradient, kernel), (x, gradient), each other's derivatives.
 
-    @with_gradient
-    def convolve(x, kernel):
-        return forward(x, kernel), lambda g: (back(g, here(kernel)), filters(here(x), g))
+    A derivative along x and kernel is the sum of two convolutions. One of them gets a bias, of zeros: TensorFlow fuses
+    convolution, bias and sum into one kernel, but not without a bias. So it is with what goes back from the two.
+    """
+
+    def convolution_of(beside):
+        @with_gradient
+        def convolve(x, kernel):
+            def gradient(g):
+                dx = back(g, here(kernel))
+                return _summand(dx, kernel) if beside and back_is_convolution else dx, filters(here(x), g)
+
+            y = forward(x, kernel)
+            return _summand(y, kernel) if beside else y, gradient
+
+        return convolve
+
+    convolve, convolve_beside = convolution_of(False), convolution_of(True)
 
     @with_gradient
     def back(g, kernel):
@@ -176,9 +190,17 @@ def _closed(forward, transpose, correlate):
 
     @with_gradient
     def filters(x, g):
-        return correlate(x, g), lambda u: (aside(back, here(g), u), convolve(here(x), u))
+        def gradient(u):
+            along = convolve_beside if is_transposing() else convolve
+            return aside(back, here(g), u), along(here(x), u)
+
+        return correlate(x, g), gradient
 
     return convolve
+
+
+def _summand(y, kernel):
+    return tf.nn.bias_add(y, tf.zeros_like(kernel[0, 0, 0]))
 
 
 def depthwise(x, kernel, strides, dilation):
@@ -211,7 +233,7 @@ def _depthwise(size, strides, dilation, height, width):
             return _filters(x, g, size, dilation)
         return _filters_in_blocks(_pad(x, edge), g, size, _odd(width))
 
-    return _closed(forward, transpose, correlate)
+    return _closed(forward, transpose, correlate, strides == 1)
 
 
 def _odd(side):
@@ -293,7 +315,18 @@ def _filters_in_blocks(x, g, size, odd):
 
 def pointwise(x, kernel):
     """Grouped 1x1 convolution. x (B, H, W, G * I), kernel (1, 1, I, G * O)."""
-    return tf.nn.conv2d(x, kernel, 1, "VALID")
+    same = {"strides": (1, 1, 1, 1), "padding": "VALID"}
+    if not is_along_directions():  # TensorFlow's own gradients will do
+        return tf.nn.conv2d(x, kernel, **same)
+    images, kernels = tf.shape(x), tf.shape(kernel)
+
+    def transpose(g, kernel):
+        return tf.raw_ops.Conv2DBackpropInput(input_sizes=here(images), filter=kernel, out_backprop=g, **same)
+
+    def correlate(x, g):
+        return tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=here(kernels), out_backprop=g, **same)
+
+    return _closed(lambda x, kernel: tf.nn.conv2d(x, kernel, **same), transpose, correlate)(x, kernel)
 
 
 def gelu_pointwise(u, kernel):
@@ -505,8 +538,11 @@ def _batch_norm_gradients(epsilon, *statistics):
         ug = tf.reshape(_filter_gradient(u, g, (1, 1), tf.size(mean)), (-1,)) / count - u_mean * g_mean
         factor = -scale * tf.square(inverse)
         to_u, to_g = factor * gn, factor * un
-        rest = shifted(x, factor * (ug - 3.0 * un * gn), -to_u * u_mean - to_g * g_mean)
-        dx = tf.add_n([_scaled(u, to_u), _scaled(g, to_g), rest])
+        # Each convolution, its bias and the sum with what was before are one kernel.
+        dx = _scaled(u, to_u)
+        dx = tf.nn.bias_add(_scaled(g, to_g), -to_g * g_mean) + dx
+        to_x = factor * inverse * (ug - 3.0 * un * gn)
+        dx = tf.nn.bias_add(_scaled(x, to_x), -to_u * u_mean - to_x * mean) + dx
         return tf.cast(dx, narrow), count * inverse * (ug - un * gn)
 
     @with_gradient

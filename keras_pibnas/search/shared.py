@@ -6,7 +6,7 @@ from collections import namedtuple
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from keras_pibnas.layers.derivatives import tapes_alone, transposing
+from keras_pibnas.layers.derivatives import along_directions, tapes_alone, transposing
 
 _PASSING = ("Identity", "IdentityN", "StopGradient")  # these give on what they get
 
@@ -48,7 +48,7 @@ class Traced:
         dual_by += [place >= frozen for place in along]
 
         def with_gradient(*arguments):
-            with tapes_alone():
+            with tapes_alone(), along_directions(bool(along)):
                 return differentiated(arguments[:count], arguments[count:])
 
         def differentiated(tensors, tangents):
