@@ -142,13 +142,13 @@ class TracedBundles:
         any_side = any_width and all(native.for_any_side(image, bundle.strides) for image in images)
         signature = _signature(weights, state, inputs, any_width, any_side)
         kind = type(bundle), bundle.strides, *((spec.shape, spec.dtype) for spec in signature)
-        dual = from_start is not None
-        if kind not in self._traced or ((dual or _KEPT.get() is not None) and self._traced[kind].dual is None):
-            self._traced[kind] = _trace(bundle, signature, inputs, dual or _KEPT.get() is not None)
-        frozen, recomputed = _FROZEN.get(), _RECOMPUTED.get()
-        key = *kind, frozen, recomputed, from_start
+        dual = from_start is not None or _KEPT.get() is not None
+        if kind not in self._traced or (dual and self._traced[kind].dual is None):
+            self._traced[kind] = _trace(bundle, signature, inputs, dual)
+        traced, frozen, recomputed = self._traced[kind], _FROZEN.get(), _RECOMPUTED.get()
+        key = *kind, traced.dual is None, frozen, recomputed, from_start
         if key not in self._functions:
-            self._functions[key] = _shared(self._traced[kind], len(weights), frozen, recomputed, from_start)
+            self._functions[key] = _shared(traced, len(weights), frozen, recomputed, from_start)
         return self._functions[key]
 
 

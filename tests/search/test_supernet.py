@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import keras_pibnas as kp
 from keras_pibnas.search import check
+from keras_pibnas.search.supernet import hessian_vector_product
 
 SPACE = kp.spaces.SearchSpace(
     "small", ("none", "skip_connect", "max_pool_3x3", "dil_conv_3x3"), pool_norm=True
@@ -181,6 +182,34 @@ def test_traced_bundles_compute_what_eager_ones_do(order, remat):
         tf.config.run_functions_eagerly(False)
     for one, other in zip(traced, eager, strict=True):
         assert np.linalg.norm(one - other) < 1e-3 * np.linalg.norm(other)
+
+
+def test_the_product_alone_computes_what_no_pass_has_kept():
+    """Bundles may have been traced for gradients by weights alone, and the product may be asked for by itself."""
+    supernet = small(layers=3, seed=0, order=2)
+    supernet.compile(optimizer=kp.optimizers.SGD(0.1))
+    variables = supernet.network.trainable_variables, supernet.alphas
+    weights, alphas = ([tf.convert_to_tensor(variable) for variable in part] for part in variables)
+    gradient = tf.function(lambda: supernet.weight_gradient(weights, alphas, TRAIN)[0])()
+    alone = tf.function(lambda: supernet.vector_product(weights, alphas, TRAIN, gradient))()
+    with tf.GradientTape() as tape:
+        tape.watch(alphas)
+        nested, _ = supernet.loss_gradient(weights, alphas, TRAIN, weights)
+    for one, other in zip(alone, hessian_vector_product(tape, nested, alphas, gradient), strict=True):
+        assert np.linalg.norm(one - other) < 1e-3 * np.linalg.norm(other)
+
+
+def test_bundles_traced_for_weights_alone_are_traced_again_for_second_order():
+    supernets = [small(layers=3, seed=0, order=2) for _ in range(2)]
+    for supernet in supernets:
+        supernet.compile(optimizer=kp.optimizers.SGD(0.1))
+    first = supernets[0]
+    supernets[1].set_weights(first.get_weights())
+    variables = first.network.trainable_variables, first.alphas
+    weights, alphas = ([tf.convert_to_tensor(variable) for variable in part] for part in variables)
+    tf.function(lambda: first.weight_gradient(weights, alphas, TRAIN)[0])()
+    for one, other in zip(*(supernet.alpha_gradients(TRAIN, VALID) for supernet in supernets), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 KERNELS = kp.spaces.SearchSpace(
