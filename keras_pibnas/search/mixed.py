@@ -122,12 +122,11 @@ def _unshifted(op, inputs, mix, training):
 
 def _expand_together(shared, copies):
     """Weights what all edges share: a 1x1 convolution with a group a state, zero but where an edge reads a channel."""
-    channels = ops.shape(copies)[0]
-    states = [ops.reshape(x, (*ops.shape(x)[:3], -1, channels)) for x, _, _ in shared]
-    features = concatenate(states)
+    channels, (*pixels, width) = ops.shape(copies)[0], ops.shape(shared[0][0])
+    states = [ops.reshape(x, (*pixels, width // channels, channels)) for x, _, _ in shared]
+    features = ops.reshape(concatenate(states), (*pixels, width * len(shared)))
     kernel = ops.concatenate([copies * ops.cast(scale, copies.dtype) for _, scale, _ in shared], 0)
     offsets = [offset for _, _, offset in shared if offset is not None]
-    features = ops.reshape(features, (*ops.shape(features)[:3], -1))
     return pointwise(features, kernel[None, None]), add_n(offsets) if offsets else None
 
 
