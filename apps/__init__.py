@@ -26,4 +26,4 @@ def _quiet():
 # TensorFlow 2.21 writes about the machine while it is imported, before it reads the log level.
 # A command promises one line on standard error.
 with _quiet():
-    import tensorflow  # noqa: F401
+    import keras_pibnas  # noqa: F401

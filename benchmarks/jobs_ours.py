@@ -10,11 +10,12 @@ import os
 import platform
 import tempfile
 
+import keras_pibnas as kp  # before Keras, as README.md says
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf
-
-import keras_pibnas as kp
 
 
 def use_threads(config):

@@ -1,5 +1,6 @@
 """keras_pibnas: differentiable architecture search for Keras, with the pseudo-inverted bottleneck convolution."""
 
+import keras_pibnas.onednn  # noqa: F401 - before all that imports TensorFlow
 from keras_pibnas import (
     analysis,
     callbacks,

@@ -3,10 +3,12 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+from keras_pibnas import genotypes  # before Keras: it switches TensorFlow's oneDNN kernels on
+
+# isort: split
 import keras
 import pytest
 
-from keras_pibnas import genotypes
 from keras_pibnas.spaces import catalog
 from keras_pibnas.spaces import registry as ops
 

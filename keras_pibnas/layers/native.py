@@ -8,10 +8,12 @@ natively, but oneDNN's depthwise filter gradient is ten times slower when the ke
 
 import contextvars
 import functools
+import warnings
 
 import keras
 import numpy as np
 
+from keras_pibnas import onednn
 from keras_pibnas.layers.context import holding
 from keras_pibnas.layers.replicas import replica_count
 
@@ -59,6 +61,9 @@ def _onednn():
         try:
             _filter_gradient(x, x, (1, 1), 4)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+            why = onednn.why_missing()
+            if why:
+                warnings.warn(why, stacklevel=2)
             return False
         return True
 
