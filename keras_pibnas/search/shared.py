@@ -109,9 +109,10 @@ class Shared:
         count: how many of the outputs are wanted, from the first on.
         beside: tensors of the graph that a call gives after the outputs; no gradient flows through them.
         given: tensors of the graph that a call gets after the arguments instead of computing them.
+        late: gradients by the first so many arguments are a function of their own, which runs beside what follows.
     """
 
-    def __init__(self, part, wanted, recomputed=False, count=None, beside=(), given=()):
+    def __init__(self, part, wanted, recomputed=False, count=None, beside=(), given=(), late=0):
         self.captured, self.stateful = part.captured, part.stateful  # captured: constants from outside
         arguments, outputs, starts = [*part.arguments, *given], part.outputs[:count], part.starts[:count]
         self.wanted = [*wanted, *[False] * (len(arguments) - len(wanted))]
@@ -128,7 +129,12 @@ class Shared:
         self.count, self.kept = len(outputs), len(kept)
         self.beside = [places[key] for key in _keys(beside)]
         self.forward = _part(arguments, [*outputs, *kept, *more])
-        self.backward = _part([*kept, *_chosen(arguments, self.read), *_chosen(starts, self.moved)], gradient)
+        sources = [*kept, *_chosen(arguments, self.read), *_chosen(starts, self.moved)]
+        # Where little is to be kept, nothing is kept for late ones either.
+        self.late_count = 0 if recomputed or not any(self.wanted[late:]) else sum(self.wanted[:late])
+        now, late = gradient[self.late_count :], gradient[: self.late_count]
+        cut = _in_two(sources, now, late) if late else (_part(sources, now), None, [])
+        self.backward, self.late, self.late_reads = cut
 
     def __call__(self, *tensors, given=()):
         tensors = [*tensors, *self.captured, *given]
@@ -140,7 +146,12 @@ class Shared:
 
         def gradient(*g):
             with record.stop_recording():
-                gradients = self._call(self.backward, [*kept, *_chosen(tensors, self.read), *g])
+                there = [*kept, *_chosen(tensors, self.read), *g]
+                gradients = self._call(self.backward, there)
+                if self.late:
+                    count = len(sources) - self.late_count
+                    gradients, between = gradients[:count], gradients[count:]
+                    gradients = [*self._call(self.late, _chosen([*between, *there], self.late_reads)), *gradients]
             for gradient, source in zip(gradients, sources, strict=True):
                 gradient.set_shape(source.shape)
             return gradients
@@ -203,6 +214,19 @@ def _part(inputs, outputs):
     attributes = {"_noinline": True}
     function = tf.function(shared, signature, autograph=False, experimental_attributes=attributes)
     return function.get_concrete_function()
+
+
+def _in_two(sources, now, late):
+    """The function from sources to `now` and to what `late` needs of its work, and the one from there to `late`.
+
+    The third result: of what the first gives besides, and of the sources, which the second one takes.
+    """
+    ends = _keys(sources)
+    inside, _ = _walk(now, ends)
+    _, read = _walk(late, ends, inside)
+    between = [tensor for key, tensor in read.items() if key not in set(ends)]
+    reads = [key in read for key in _keys([*between, *sources])]
+    return _part(sources, [*now, *between]), _part(_chosen([*between, *sources], reads), late), reads
 
 
 def _nodes(operations):
