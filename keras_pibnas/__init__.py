@@ -1,6 +1,8 @@
 """keras_pibnas: differentiable architecture search for Keras, with the pseudo-inverted bottleneck convolution."""
 
-import keras_pibnas.onednn  # noqa: F401 - before all that imports TensorFlow
+from keras_pibnas import onednn as onednn  # before all that imports TensorFlow
+
+# isort: split
 from keras_pibnas import (
     analysis,
     callbacks,
