@@ -41,31 +41,41 @@ def for_any_side(x, strides):
 
 
 def available(x):
-    """Whether the fast paths hold for tensor x: TensorFlow, no GPU, oneDNN on, float32 or bfloat16, known side."""
+    """Whether the fast paths hold for tensor x: TensorFlow, no GPU, oneDNN on for its floats, known side."""
     return (
         _TENSORFLOW
         and keras.backend.standardize_dtype(x.dtype) in ("float32", "bfloat16")
         and not isinstance(x, keras.KerasTensor)
         and (None not in x.shape[1:3] or _ANY_SIDE.get())
-        and _onednn()
+        and _onednn(keras.backend.standardize_dtype(x.dtype))
     )
 
 
 @functools.cache
-def _onednn():
-    """Asks by trying: without oneDNN the CPU has no filter gradient of a grouped convolution."""
-    if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
+def _onednn(dtype="float32"):
+    """Asks by trying: without oneDNN, which has bfloat16 on some processors only, there are no grouped gradients."""
+    if _accelerated():
         return False
     with tf.init_scope():
-        x = tf.zeros((1, 2, 2, 4))
+        x = tf.zeros((1, 2, 2, 4), dtype)
         try:
             _filter_gradient(x, x, (1, 1), 4)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
             why = onednn.why_missing()
-            if why:
+            if why and dtype == "float32":
                 warnings.warn(why, stacklevel=2)
             return False
         return True
+
+
+def _accelerated():
+    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+
+
+def adds_up_in_bfloat16(x):
+    """Whether sums of products of x would have 8 digits: TensorFlow's own kernels on a CPU, without oneDNN's."""
+    narrow = is_tensorflow(x) and keras.backend.standardize_dtype(x.dtype) == "bfloat16"
+    return narrow and not _accelerated() and not _onednn("bfloat16")
 
 
 def is_tensorflow(x):

@@ -39,6 +39,15 @@ def fast(x):
     return not _PORTABLE and native.available(x)
 
 
+def _narrow(x):
+    return not _PORTABLE and native.adds_up_in_bfloat16(x)
+
+
+def _in_float32(convolve, x, kernel, *arguments):
+    wide = convolve(ops.cast(x, "float32"), ops.cast(kernel, "float32"), *arguments)
+    return ops.cast(wide, x.dtype)
+
+
 def pad(x, amount, value=0.0):
     """Pads both sides of height and width. amount: an int, or (height, width)."""
     rows, columns = (amount, amount) if isinstance(amount, int) else amount
@@ -82,6 +91,8 @@ def depthwise(x, kernel, strides=1, dilation=1):
     kernel = kernel.value if isinstance(kernel, keras.Variable) else kernel
     if fast(x):
         return native.depthwise(x, kernel, strides, dilation)
+    if _narrow(x):
+        return _in_float32(depthwise, x, kernel, strides, dilation)
     padding = "valid"
     if _PORTABLE and strides == 1:  # then "same" pads symmetrically, and copies nothing
         padding = "same"
@@ -103,6 +114,8 @@ def pointwise(x, kernel):
     """1x1 convolution in groups. x (B, H, W, G * I), kernel (1, 1, I, G * O)."""
     if fast(x):
         return native.pointwise(x, kernel)
+    if _narrow(x):
+        return _in_float32(pointwise, x, kernel)
     if _PORTABLE:
         return convolution(x, kernel)
     inputs, outputs = kernel.shape[2], kernel.shape[3]
@@ -117,6 +130,8 @@ def convolution(x, kernel, strides=1, dilation=1):
 
     strides: an int, or (height, width).
     """
+    if _narrow(x):
+        return _in_float32(convolution, x, kernel, strides, dilation)
     strides = (strides, strides) if isinstance(strides, int) else tuple(strides)
     if fast(x) and strides == (1, 1) and all(k % 2 for k in kernel.shape[:2]):  # then "SAME" pads symmetrically
         return native.convolution(x, kernel, strides, dilation, "SAME")
@@ -159,6 +174,8 @@ def max_pool(x, strides=1, training=False):
 
 def average_pool(x, strides=1, training=False):
     """3x3 average with padding 1 that leaves the padding out of the count."""
+    if _narrow(x):
+        return ops.cast(average_pool(ops.cast(x, "float32"), strides, training), x.dtype)
     return _strided(ops.average_pool(x, 3, 1, "same", data_format="channels_last"), strides)
 
 
