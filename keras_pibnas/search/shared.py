@@ -1,6 +1,7 @@
 """Functions that are traced once and are one node of a graph wherever they are called, and so are their gradients."""
 
 import graphlib
+import weakref
 from collections import namedtuple
 
 import tensorflow as tf
@@ -135,6 +136,7 @@ class Shared:
         now, late = gradient[self.late_count :], gradient[: self.late_count]
         cut = _in_two(sources, now, late) if late else (_part(sources, now), None, [])
         self.backward, self.late, self.late_reads = cut
+        self._last = weakref.WeakKeyDictionary()  # by graph, the name of the last call of `late`
 
     def __call__(self, *tensors, given=()):
         tensors = [*tensors, *self.captured, *given]
@@ -151,13 +153,21 @@ class Shared:
                 if self.late:
                     count = len(sources) - self.late_count
                     gradients, between = gradients[:count], gradients[count:]
-                    gradients = [*self._call(self.late, _chosen([*between, *there], self.late_reads)), *gradients]
+                    with self._after_the_last():
+                        late = self._call(self.late, _chosen([*between, *there], self.late_reads))
+                    self._last[late[0].graph] = late[0].op.name
+                    gradients = [*late, *gradients]
             for gradient, source in zip(gradients, sources, strict=True):
                 gradient.set_shape(source.shape)
             return gradients
 
         record.record_operation("Shared", _chosen(outputs, self.moved), sources, gradient)
         return [*outputs, *(others[place] for place in self.beside)]
+
+    def _after_the_last(self):
+        """Late gradients need nothing of each other, but two calls of a function must not run at the same time."""
+        graph = tf.compat.v1.get_default_graph()
+        return tf.control_dependencies([graph.get_operation_by_name(self._last[graph])] if graph in self._last else [])
 
     def _call(self, function, tensors):
         call = tf.raw_ops.StatefulPartitionedCall if self.stateful else tf.raw_ops.PartitionedCall
