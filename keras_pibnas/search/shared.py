@@ -1,7 +1,6 @@
 """Functions that are traced once and are one node of a graph wherever they are called, and so are their gradients."""
 
 import graphlib
-import weakref
 from collections import namedtuple
 
 import tensorflow as tf
@@ -110,10 +109,9 @@ class Shared:
         count: how many of the outputs are wanted, from the first on.
         beside: tensors of the graph that a call gives after the outputs; no gradient flows through them.
         given: tensors of the graph that a call gets after the arguments instead of computing them.
-        late: gradients by the first so many arguments are a function of their own, which runs beside what follows.
     """
 
-    def __init__(self, part, wanted, recomputed=False, count=None, beside=(), given=(), late=0):
+    def __init__(self, part, wanted, recomputed=False, count=None, beside=(), given=()):
         self.captured, self.stateful = part.captured, part.stateful  # captured: constants from outside
         arguments, outputs, starts = [*part.arguments, *given], part.outputs[:count], part.starts[:count]
         self.wanted = [*wanted, *[False] * (len(arguments) - len(wanted))]
@@ -130,13 +128,7 @@ class Shared:
         self.count, self.kept = len(outputs), len(kept)
         self.beside = [places[key] for key in _keys(beside)]
         self.forward = _part(arguments, [*outputs, *kept, *more])
-        sources = [*kept, *_chosen(arguments, self.read), *_chosen(starts, self.moved)]
-        # Where little is to be kept, nothing is kept for late ones either.
-        self.late_count = 0 if recomputed or not any(self.wanted[late:]) else sum(self.wanted[:late])
-        now, late = gradient[self.late_count :], gradient[: self.late_count]
-        cut = _in_two(sources, now, late) if late else (_part(sources, now), None, [])
-        self.backward, self.late, self.late_reads = cut
-        self._last = weakref.WeakKeyDictionary()  # by graph, the name of the last call of `late`
+        self.backward = _part([*kept, *_chosen(arguments, self.read), *_chosen(starts, self.moved)], gradient)
 
     def __call__(self, *tensors, given=()):
         tensors = [*tensors, *self.captured, *given]
@@ -148,26 +140,13 @@ class Shared:
 
         def gradient(*g):
             with record.stop_recording():
-                there = [*kept, *_chosen(tensors, self.read), *g]
-                gradients = self._call(self.backward, there)
-                if self.late:
-                    count = len(sources) - self.late_count
-                    gradients, between = gradients[:count], gradients[count:]
-                    with self._after_the_last():
-                        late = self._call(self.late, _chosen([*between, *there], self.late_reads))
-                    self._last[late[0].graph] = late[0].op.name
-                    gradients = [*late, *gradients]
+                gradients = self._call(self.backward, [*kept, *_chosen(tensors, self.read), *g])
             for gradient, source in zip(gradients, sources, strict=True):
                 gradient.set_shape(source.shape)
             return gradients
 
         record.record_operation("Shared", _chosen(outputs, self.moved), sources, gradient)
         return [*outputs, *(others[place] for place in self.beside)]
-
-    def _after_the_last(self):
-        """Late gradients need nothing of each other, but two calls of a function must not run at the same time."""
-        graph = tf.compat.v1.get_default_graph()
-        return tf.control_dependencies([graph.get_operation_by_name(self._last[graph])] if graph in self._last else [])
 
     def _call(self, function, tensors):
         call = tf.raw_ops.StatefulPartitionedCall if self.stateful else tf.raw_ops.PartitionedCall
@@ -224,19 +203,6 @@ def _part(inputs, outputs):
     attributes = {"_noinline": True}
     function = tf.function(shared, signature, autograph=False, experimental_attributes=attributes)
     return function.get_concrete_function()
-
-
-def _in_two(sources, now, late):
-    """The function from sources to `now` and to what `late` needs of its work, and the one from there to `late`.
-
-    The third result: of what the first gives besides, and of the sources, which the second one takes.
-    """
-    ends = _keys(sources)
-    inside, _ = _walk(now, ends)
-    _, read = _walk(late, ends, inside)
-    between = [tensor for key, tensor in read.items() if key not in set(ends)]
-    reads = [key in read for key in _keys([*between, *sources])]
-    return _part(sources, [*now, *between]), _part(_chosen([*between, *sources], reads), late), reads
 
 
 def _nodes(operations):

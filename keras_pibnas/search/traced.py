@@ -159,7 +159,7 @@ def _shared(traced, weights, frozen, recomputed, from_start):
         return Shared(part, there, recomputed, given=() if from_start or recomputed else traced.common)
     wanted = [has and not (frozen and place < weights) for place, has in enumerate(there)]
     beside = () if recomputed else traced.common
-    return Shared(part, wanted, recomputed, 1 if frozen else None, beside, late=weights)
+    return Shared(part, wanted, recomputed, 1 if frozen else None, beside)
 
 
 def _trace(bundle, signature, inputs, dual):

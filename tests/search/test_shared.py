@@ -31,11 +31,10 @@ def gradients(call, by):
     return tf.nest.flatten(both())
 
 
-@pytest.mark.parametrize("late", (0, 1, 2))
 @pytest.mark.parametrize("recomputed", (False, True))
 @pytest.mark.parametrize("by", ((True, True, False), (True, False, False), (False, True, False)))
-def test_values_and_gradients(by, recomputed, late):
-    shared = Shared(Traced(function, SIGNATURE, (True, True, False)).plain, by, recomputed, late=late)
+def test_values_and_gradients(by, recomputed):
+    shared = Shared(Traced(function, SIGNATURE, (True, True, False)).plain, by, recomputed)
     for got, want in zip(gradients(shared, by), gradients(function, by), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5)
 
@@ -47,15 +46,6 @@ def test_nothing_is_kept_that_no_gradient_needs():
     assert kept(wanted=(True, True, False)) == kept(wanted=(True, False, False)) == 1  # what tanh gave
     assert kept(wanted=(True, True, False), recomputed=True) == 0
     assert Shared(part, (True, False, False)).read == [False, True, False, True]  # the constant is read, too
-
-
-def test_late_gradients_are_a_function_of_their_own():
-    part = Traced(function, SIGNATURE, (True, True, False)).plain
-    shared = Shared(part, (True, True, False), late=1)
-    types = lambda function: [operation.type for operation in function.graph.get_operations()]  # noqa: E731
-    # What goes back through tanh is computed once; the second function has only its product with the kernel.
-    assert types(shared.backward).count("TanhGrad") == 1 and "TanhGrad" not in types(shared.late)
-    assert types(shared.backward).count("MatMul") == types(shared.late).count("MatMul") == 1
 
 
 @pytest.mark.parametrize("given", (False, True))
