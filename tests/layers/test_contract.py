@@ -290,15 +290,8 @@ def test_fast_path_equals_plain_form(name, extra, strides, monkeypatch):
     plain_outputs, plain_gradients, plain_second = everything()
     for fast, plain in zip(tf.nest.flatten(outputs), tf.nest.flatten(plain_outputs), strict=True):
         np.testing.assert_allclose(fast, plain, atol=1e-4)
-    keras.utils.set_random_seed(0)
-    op, x, values, mix, weighting, vectors = problem(name, strides, extra, "float64")
-    exact_gradients = everything()[1]
-    for three in zip(gradients, plain_gradients, exact_gradients, strict=True):
-        fast, plain, exact = (gradient.numpy() for gradient in three)
-        # Some gradients cancel: there the plain form's float32 is as far off.
-        off = 2.0 * np.max(np.abs(plain - exact)) + 1e-4 * np.linalg.norm(exact) + 1e-4
-        assert np.max(np.abs(plain - exact)) < 1e-3 * np.linalg.norm(exact) + 1e-3
-        np.testing.assert_allclose(fast, exact, rtol=0, atol=off)
+    for fast, plain in zip(gradients, plain_gradients, strict=True):
+        np.testing.assert_allclose(fast, plain, atol=1e-4 * float(tf.norm(plain)) + 1e-4)
     assert relative(second, plain_second) < 1e-3
 
 
