@@ -1,6 +1,6 @@
 """Switches TensorFlow's oneDNN kernels on. It has to be imported before TensorFlow, which then decides for good.
 
-TensorFlow leaves them off on x86 processors without AVX-512, and a search takes two to three times as long.
+TensorFlow leaves them off on x86 processors without AVX-512, and a search takes twice as long.
 """
 
 import os
@@ -18,7 +18,7 @@ def why_missing():
     if not X86 or os.environ.get(VARIABLE) == "0":
         return None
     return (
-        "TensorFlow runs without its oneDNN kernels, and a search takes two to three times as long: TensorFlow was "
+        "TensorFlow runs without its oneDNN kernels, and a search takes twice as long: TensorFlow was "
         f"imported before keras_pibnas. Import keras_pibnas before keras, or set {VARIABLE}=1 "
         f"({VARIABLE}=0 keeps the kernels off, without this warning)."
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pibnas.layers import native
+from keras_pibnas.layers import native, primitives
 from keras_pibnas.layers.primitives import concatenate, split
 
 
@@ -76,3 +76,18 @@ def test_a_constant_is_made_once_in_a_graph():
     assert both(tf.constant(True)).numpy().tolist() == [0.0, 4.0, 8.0]
     assert len(made) == 3  # the graph, the branch's graph, the other type
     assert native.constant(array, 2, dtype="float32").numpy().tolist() == [0.0, 1.0]
+
+
+def test_products_in_float32_where_bfloat16_would_add_up_in_few_digits(monkeypatch):
+    """As on a processor whose oneDNN has no bfloat16."""
+    (x,) = images(4)
+    shapes = {primitives.depthwise: (3, 3, 4, 1), primitives.pointwise: (1, 1, 2, 6), primitives.convolution: (3, 3, 4, 5)}
+    generator = np.random.default_rng(1)
+    kernels = {f: [tf.constant(generator.normal(size=shape), tf.bfloat16)] for f, shape in shapes.items()}
+    narrow = tf.cast(x, tf.bfloat16)
+    monkeypatch.setattr(native, "_onednn", lambda dtype="float32": False)
+    for function, kernel in [*kernels.items(), (primitives.average_pool, [])]:
+        got = function(narrow, *kernel)
+        wide = function(*(tf.cast(tensor, tf.float32) for tensor in (narrow, *kernel)))
+        assert got.dtype == tf.bfloat16
+        np.testing.assert_array_equal(got, tf.cast(wide, tf.bfloat16))
