@@ -81,7 +81,8 @@ def test_a_constant_is_made_once_in_a_graph():
 def test_products_in_float32_where_bfloat16_would_add_up_in_few_digits(monkeypatch):
     """As on a processor whose oneDNN has no bfloat16."""
     (x,) = images(4)
-    shapes = {primitives.depthwise: (3, 3, 4, 1), primitives.pointwise: (1, 1, 2, 6), primitives.convolution: (3, 3, 4, 5)}
+    functions = primitives.depthwise, primitives.pointwise, primitives.convolution
+    shapes = dict(zip(functions, ((3, 3, 4, 1), (1, 1, 2, 6), (3, 3, 4, 5)), strict=True))
     generator = np.random.default_rng(1)
     kernels = {f: [tf.constant(generator.normal(size=shape), tf.bfloat16)] for f, shape in shapes.items()}
     narrow = tf.cast(x, tf.bfloat16)
