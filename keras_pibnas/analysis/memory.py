@@ -1,7 +1,8 @@
 """Memory of activations: what is alive at once while a model computes one image.
 
-The model's inference is traced into TensorFlow's graph, and every tensor that depends on the image lives from the
-operation that makes it to the last one that reads it. The rules, as runtimes for inference follow them:
+The model's inference is traced into TensorFlow's graph, in the form in which it is exported, which no processor changes,
+and every tensor that depends on the image lives from the operation that makes it to the last one that reads it. The
+rules, as runtimes for inference follow them:
 
 * Operations run in the order in which the model calls them. An operation's inputs and outputs are alive together.
 * A change of view (reshape, identity) costs nothing.
@@ -15,6 +16,8 @@ large for three networks of PIBCONV and DARTS_V2.
 
 from itertools import accumulate
 from math import prod
+
+from keras_pibnas.layers.primitives import portable
 
 VIEWS = {"EnsureShape", "ExpandDims", "Identity", "IdentityN", "PreventGradient", "Reshape", "Squeeze", "StopGradient"}
 ELEMENTWISE = {
@@ -73,7 +76,8 @@ def _trace(model, shape):
 
     dtype = model.inputs[0].dtype if getattr(model, "inputs", None) else "float32"
     function = tf.function(lambda image: model(image, training=False), autograph=False)
-    concrete = function.get_concrete_function(tf.TensorSpec((1, *shape), dtype))
+    with portable():
+        concrete = function.get_concrete_function(tf.TensorSpec((1, *shape), dtype))
     outputs = [tensor.name for tensor in concrete.outputs]
     return concrete.inputs[0], concrete.graph.get_operations(), outputs
 

@@ -3,6 +3,7 @@ import pytest
 
 import keras_pibnas as kp
 from keras_pibnas.analysis import activation_timeline, peak_activation_memory
+from keras_pibnas.layers import native
 
 # All images are 4 x 4 pixels: C channels are 16 C values.
 IMAGE = (4, 4, 1)
@@ -65,8 +66,15 @@ def test_a_pseudo_inverted_bottleneck_by_hand():
     model = keras.Model(images, kp.spaces.build_op("pib_conv_3x3", 2)(images))
     # C = 32 values. The depthwise convolution: C + C; the first half of the bottleneck: C + C; its convolution: 3 C,
     # for the second half needs the same input; the second half: 3 C; its convolution: 2 C + C; their sum: 3 C.
-    # GELU: 0.5 x beside x, both again beside 1 + erf(..), and the product: 3 C.
+    # GELU: 0.5 x beside x, 1 + erf(..) beside 0.5 x, and the product: 3 C.
     assert peak_activation_memory(model, bytes_per_value=1) == 3 * 32
+
+
+def test_every_processor_counts_the_same(monkeypatch):
+    network = kp.build_network("PIBCONV", (8, 8, 1), 10, channels=4, layers=3)
+    timeline = activation_timeline(network)
+    monkeypatch.setattr(native, "available", lambda x: False)
+    assert activation_timeline(network) == timeline
 
 
 def test_one_image_whatever_the_batch():
