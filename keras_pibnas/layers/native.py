@@ -465,8 +465,8 @@ def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon
     x: in float32 of mean zero. All others are (C,) and float32. Returns the output and the moved moving statistics,
     through which no gradient flows. Derivatives are right to the second.
 
-    The kernel can compute the statistics itself, but adds up one by one: variances are 2e-6 off, and then ReLUs and
-    maxima near a tie fall on the other side. Only where x has few digits anyway is that left to it.
+    TensorFlow's kernel computes the statistics itself, but adds up one by one: variances are 2e-6 off, and then ReLUs
+    and maxima near a tie fall on the other side. Only where x has few digits anyway is that left to it.
     """
     scale, offset, moving_mean, moving_variance = (
         tf.convert_to_tensor(value) for value in (scale, offset, moving_mean, moving_variance)
@@ -476,20 +476,20 @@ def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon
 
     @with_gradient
     def normalize(x, scale, offset):
-        kernel = functools.partial(tf.raw_ops.FusedBatchNormV3, x=x, scale=scale, offset=offset, epsilon=epsilon)
         if x.dtype == tf.float32:
             values = tf.cast(tf.size(x) // tf.size(scale), tf.float32)
             # The norms of columns take one pass, where a square and its mean take two.
             norms = tf.raw_ops.EuclideanNorm(input=x, axis=1)
             variance = tf.reduce_sum(tf.square(norms), (0, 1)) / values
             saved = [tf.zeros_like(variance), variance, variance]
-            y = kernel(mean=saved[0], variance=variance, is_training=False)[0]
+            y = tf.nn.bias_add(_over_deviation(x, scale, variance, epsilon), offset)
             unbiased = variance * (values / tf.maximum(values - 1.0, 1.0))
             moved[:] = [momentum * moving_mean, moving_variance + (1.0 - momentum) * (unbiased - moving_variance)]
         else:
-            y, *statistics = kernel(
-                mean=moving_mean, variance=moving_variance, exponential_avg_factor=1.0 - momentum
-            )
+            y, *statistics = tf.raw_ops.FusedBatchNormV3(
+                x=x, scale=scale, offset=offset, mean=moving_mean, variance=moving_variance, epsilon=epsilon,
+                exponential_avg_factor=1.0 - momentum,
+            )  # fmt: skip
             moved[:], saved = statistics[:2], statistics[2:]
         moved[:] = [tf.stop_gradient(value) for value in moved]
         y = tf.nn.relu(y) if relu else y
@@ -517,18 +517,17 @@ def _batch_norm_gradients(epsilon, *statistics):
             epsilon=epsilon,
         )[:3]  # fmt: skip
 
-    def shifted(x, scale, offset):
-        mean, variance, _ = (here(value) for value in statistics)
-        return tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon, is_training=False
-        )[0]
-
     @with_gradient
     def normal(x, scale):
-        return shifted(x, scale, tf.zeros_like(scale)), lambda g: (
-            by_x(g, here(x), here(scale)),
-            by_scale(g, here(x), here(scale)),
-        )
+        mean, variance, _ = (here(value) for value in statistics)
+        if x.dtype == tf.float32:  # of mean zero
+            y = _over_deviation(x, scale, variance, epsilon)
+        else:
+            y = tf.raw_ops.FusedBatchNormV3(
+                x=x, scale=scale, offset=tf.zeros_like(scale), mean=mean, variance=variance, epsilon=epsilon,
+                is_training=False,
+            )[0]  # fmt: skip
+        return y, lambda g: (by_x(g, here(x), here(scale)), by_scale(g, here(x), here(scale)))
 
     @with_gradient
     def by_scale(g, x, scale):  # the value of scale does not matter, but with it one kernel serves both gradients
@@ -568,6 +567,11 @@ def _batch_norm_gradients(epsilon, *statistics):
         return by_x(g, x, scale), by_scale(g, x, scale), by_offset(g, x, scale)
 
     return gradients
+
+
+def _over_deviation(x, scale, variance, epsilon):
+    """x * scale / sqrt(variance + epsilon). TensorFlow's kernel takes three times as long: it divides at every pixel."""
+    return scaled(x, scale * tf.math.rsqrt(variance + epsilon))
 
 
 def _scaled(x, scale):
