@@ -1,8 +1,8 @@
 """Memory of activations: what is alive at once while a model computes one image.
 
-The model's inference is traced into TensorFlow's graph, in the form in which it is exported, which no processor changes,
-and every tensor that depends on the image lives from the operation that makes it to the last one that reads it. The
-rules, as runtimes for inference follow them:
+The model's inference is traced into TensorFlow's graph, in the form in which it is exported, the same on every
+processor, and every tensor that depends on the image lives from the operation that makes it to the last one that reads
+it. The rules, as runtimes for inference follow them:
 
 * Operations run in the order in which the model calls them. An operation's inputs and outputs are alive together.
 * A change of view (reshape, identity) costs nothing.
