@@ -4,7 +4,7 @@ import keras
 from keras import ops, tree
 
 from keras_pibnas.layers import preprocess
-from keras_pibnas.layers.primitives import concatenate
+from keras_pibnas.layers.primitives import concatenate, split
 from keras_pibnas.search.edges import bundle_rows, bundles
 from keras_pibnas.search.mixed import MixedBundle, add_n
 
@@ -27,9 +27,9 @@ class RelaxedCell(keras.layers.Layer):
             channels, plan.in_channels_prev_prev, plan.reduction_prev, False, dtype=dtype
         )
         self.preprocess_1 = preprocess(channels, plan.in_channels_prev, False, False, dtype=dtype)
-        self.edges = [edges for _, edges in bundles(nodes)]
+        self.edges = bundles(nodes)
         self.bundles = [
-            MixedBundle(space, channels, 2 if plan.reduction and index == 0 else 1, len(edges), dtype=dtype)
+            MixedBundle(space, channels, 2 if plan.reduction and index < 2 else 1, len(edges), dtype=dtype)
             for index, edges in enumerate(self.edges)
         ]
 
@@ -41,8 +41,8 @@ class RelaxedCell(keras.layers.Layer):
         shape = self.preprocess_1.compute_output_shape(second)
         inner = tuple(-(-side // 2) for side in shape[1:3]) if self.plan.reduction else shape[1:3]
         for index, bundle in enumerate(self.bundles):
-            sides, sources = (shape[1:3], 2) if index == 0 else (inner, 1)
-            bundle.build((shape[0], *sides, sources * self.plan.channels))
+            sides = shape[1:3] if index < 2 else inner
+            bundle.build((shape[0], *sides, self.plan.channels))
             bundle.built = True
 
     def call(self, previous, mix, training=False, run=None):
@@ -50,18 +50,16 @@ class RelaxedCell(keras.layers.Layer):
         run = run or _run
         return self._walk(run(Preprocessing(self), previous, None, training), mix, training, run)
 
-    def _walk(self, state, mix, training, run):
-        """From states 0 and 1, side by side, through all nodes to the concatenated output."""
-        arrived = [[] for _ in range(self.nodes)]
-        nodes = []
-        for bundle, edges, weights in zip(self.bundles, self.edges, mix, strict=True):
-            outputs = run(bundle, state, weights, training)
+    def _walk(self, states, mix, training, run):
+        """From states 0 and 1 through all nodes to the concatenated output."""
+        states, arrived = list(states), [[] for _ in range(self.nodes)]
+        for source, (bundle, edges, weights) in enumerate(zip(self.bundles, self.edges, mix, strict=True)):
+            outputs = run(bundle, states[source], weights, training)
             for (_, node), output in zip(edges, outputs, strict=True):
                 arrived[node].append(output)
-            # By now all edges into this node have been computed. What is done here is linear, so it holds for Duals.
-            state = tree.map_structure(lambda *edges: add_n(edges), *arrived[len(nodes)])
-            nodes.append(state)
-        return tree.map_structure(lambda *nodes: concatenate(nodes), *nodes)
+            if source:  # now all edges into node source - 1 have been computed. A sum is linear, so it holds for Duals.
+                states.append(tree.map_structure(lambda *edges: add_n(edges), *arrived[source - 1]))
+        return tree.map_structure(lambda *nodes: concatenate(nodes), *states[2:])
 
     def compute_output_shape(self, previous):
         shape = self.preprocess_1.compute_output_shape(previous[1])
@@ -80,7 +78,7 @@ def _run(layer, x, mix, training):
 
 
 class Preprocessing:
-    """The two layers that a cell's inputs go through: (two tensors) -> states 0 and 1, side by side.
+    """The two layers that a cell's inputs go through: (two tensors) -> states 0 and 1.
 
     To `traced.TracedBundles` it is like a bundle. As one: two calls of a shared function must not run at the same time.
     """
@@ -99,7 +97,7 @@ class Preprocessing:
         return [variable for layer in self.layers for variable in layer.non_trainable_variables]
 
     def __call__(self, previous, mix=None, training=False):
-        return self.total(self.inputs(previous), training)
+        return self.outputs(self.total(self.inputs(previous), training))
 
     def inputs(self, previous, mix=None):
         return {"x": previous[0], "other": previous[1]}
@@ -108,7 +106,7 @@ class Preprocessing:
         return concatenate([f(x, training=training) for f, x in zip(self.layers, inputs.values(), strict=True)])
 
     def outputs(self, total):
-        return total
+        return split(total, 2)
 
     def compute_output_shape(self, previous):
         shape = self.layers[1].compute_output_shape(previous[1])

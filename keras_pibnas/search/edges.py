@@ -21,16 +21,14 @@ def node_rows(node):
 
 def bundle_rows(nodes):
     """For each bundle, the rows of its edges."""
-    return [[edge_row(*edge) for edge in edges] for _, edges in bundles(nodes)]
+    return [[edge_row(*edge) for edge in edges] for edges in bundles(nodes)]
 
 
 def bundles(nodes):
-    """What is computed in one pass: a tuple of (sources, edges); edges are (source, node) pairs, source by source.
+    """What is computed in one pass: for each state, the edges that leave it, (source, node) pairs.
 
-    States 0 and 1 are known together and share the first bundle; the last node's state has no edges.
+    The last node's state has none.
     """
-    groups = [(0, 1), *((2 + node,) for node in range(nodes - 1))]
     return tuple(
-        (sources, tuple((source, node) for source in sources for node in range(max(0, source - 1), nodes)))
-        for sources in groups
+        tuple((source, node) for node in range(max(0, source - 1), nodes)) for source in range(nodes + 1)
     )

@@ -91,9 +91,9 @@ class TracedBundles:
     minutes, and so does TensorFlow's work on the graph. A function takes the weights as arguments and leaves the
     numbers of channels and edges open, and the sides of the images, so one bundle's layers stand for all.
 
-    No two calls of a function may run at the same time: oneDNN's batch normalization keeps the number of channels in
-    its node while it runs, and would write where it must not. Each call needs what another gave; passes that do not
-    see to it by `once_there`.
+    Two calls of a function may run at the same time only if they have equally many channels: oneDNN's batch
+    normalization keeps their number in its node while it runs, and would write where it must not. The two bundles that
+    read a cell's inputs do; of the others, each needs what another gave, and passes see to it by `once_there`.
     """
 
     def __init__(self):

@@ -136,17 +136,17 @@ def test_auxiliary_head(weights):
 
 
 def test_supernet():
-    """Edges are blocks of channels: rows 0, 2, 5, 9 of alpha leave state 0, rows 1, 3, 6, 10 state 1."""
+    """Edges are blocks of channels: rows 1, 3, 6, 10 of alpha leave state 1, row 13 the last one."""
     weights = state("supernet_darts_C4_L3.npz")
     supernet = kp.Supernet("darts", channels=4, layers=3)
     kp.interop.load_torch_weights(supernet, weights)
     cell = supernet.network.cells[0]
-    sep_conv = cell.bundles[0].ops[3]  # column 4: none is left out
-    edges = [weights[f"cells.0._ops.{row}._ops.4.op.1.weight"] for row in (0, 2, 5, 9, 1, 3, 6, 10)]
+    sep_conv = cell.bundles[1].ops[3]  # column 4: none is left out
+    edges = [weights[f"cells.0._ops.{row}._ops.4.op.1.weight"] for row in (1, 3, 6, 10)]
     np.testing.assert_array_equal(sep_conv.depthwise_1, np.concatenate(edges).transpose(2, 3, 0, 1))
-    edges = [weights[f"cells.0._ops.{row}._ops.4.op.7.running_var"] for row in (0, 2, 5, 9, 1, 3, 6, 10)]
+    edges = [weights[f"cells.0._ops.{row}._ops.4.op.7.running_var"] for row in (1, 3, 6, 10)]
     np.testing.assert_array_equal(sep_conv.batch_norm_2.moving_variance, np.concatenate(edges))
-    last = cell.bundles[3].ops[3]
+    last = cell.bundles[4].ops[3]
     want = weights["cells.0._ops.13._ops.4.op.2.weight"].transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(last.pointwise_1, want)
     with pytest.raises(ValueError, match="lack"):
