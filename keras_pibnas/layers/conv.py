@@ -13,7 +13,7 @@ from keras_pibnas.layers.separable import check_kernel_size
 class ConvBN(keras.layers.Layer):
     """k x k convolution in groups, without bias, then BN: (B, H, W, E * I) -> (B, ceil(H / strides), ..., E * O).
 
-    With groups=1 the input may be (B, H, W, S * I), states that several branches share, as for an `Op`.
+    With groups=1 the input may be (B, H, W, I), which all branches share, as for an `Op`.
 
     Args: inputs: I; outputs: O, of one branch; kernel_size: k; strides; groups: of one branch; affine; branches: E.
     """
@@ -65,7 +65,7 @@ class ConvOp(Op):
         return layer
 
     def every_edge(self, x):
-        """States, once for every edge that leaves them: (B, H, W, E * C)."""
+        """x, once for every edge: (B, H, W, E * C)."""
         return tile(x, self.channels, self.branches)
 
     def mixed(self, x, mix):

@@ -50,8 +50,7 @@ class Involution(Op):
         self.span = self.kernel("span", (1, 1), hidden, self.branches * weights)
 
     def unshifted(self, x, mix=None, training=False):
-        states, kernels = (split(v, self.sources) for v in (x, self._kernels(x, mix, training)))
-        return concatenate([self._weigh(state, k) for state, k in zip(states, kernels, strict=True)]), None
+        return self._weigh(x, self._kernels(x, mix, training)), None
 
     def _kernels(self, x, mix, training):
         """(B, H', W', E * G * k * k), with the edges' weights in the last 1x1."""
@@ -63,12 +62,11 @@ class Involution(Op):
         return ops.average_pool(x, 2, 2, "same", data_format="channels_last") if self.strides == 2 else x
 
     def _weigh(self, x, kernels):
-        """One state (B, H, W, C) by its n edges' kernels -> (B, H', W', n * C)."""
-        sides, edges = kernels.shape[1:3], self.branches // self.sources
-        kernels = ops.reshape(kernels, (-1, *sides, edges, self.groups * self.kernel_size**2))
+        sides = kernels.shape[1:3]
+        kernels = ops.reshape(kernels, (-1, *sides, self.branches, self.groups * self.kernel_size**2))
         groups = zip(split(x, self.groups), split(kernels, self.groups), strict=True)
         parts = [weigh(part, kernel, self.kernel_size, self.strides, self.dilation) for part, kernel in groups]
-        return ops.reshape(concatenate(parts), (-1, *sides, edges * self.channels))
+        return ops.reshape(concatenate(parts), (-1, *sides, self.width))
 
     def get_config(self):
         names = ("kernel_size", "dilation", "groups", "reduction")

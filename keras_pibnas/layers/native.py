@@ -408,24 +408,22 @@ def gelu_pointwise(u, kernel):
     return forward(u, kernel)
 
 
-def tile(x, channels, branches):
-    """(B, H, W, S * C) -> (B, H, W, E * C); the gradient adds the copies up in a 1x1 convolution, in one pass."""
-    sources = x.shape[-1] // channels
+def tile(x, branches):
+    """(B, H, W, C) -> (B, H, W, E * C); the gradient adds the copies up in a 1x1 convolution, in one pass."""
 
     @with_gradient
     def copy(x):
-        blocks = split(x, sources) if sources > 1 else [x]
-        return concatenate([block for block in blocks for _ in range(branches // sources)]), add
+        return concatenate([x] * branches), add
 
     @with_gradient
     def add(g):
-        return pointwise(g, constant(_copies, channels, branches, sources, dtype=g.dtype)), copy
+        return pointwise(g, constant(_copies, x.shape[-1], branches, dtype=g.dtype)), copy
 
     return copy(x)
 
 
-def _copies(channels, branches, sources):
-    return np.tile(np.eye(channels), (branches // sources, sources))[None, None]
+def _copies(channels, branches):
+    return np.tile(np.eye(channels), (branches, 1))[None, None]
 
 
 def every_second(x):

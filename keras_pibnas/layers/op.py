@@ -22,7 +22,7 @@ class Op(keras.layers.Layer):
         branches: number of edges E computed side by side.
 
     Call arguments:
-        x: (B, H, W, S * C), the states that the edges leave: S = 1, or a divisor of E; edge e reads state e // (E / S).
+        x: (B, H, W, C), the state that the edges leave.
         mix: (E,) or None; weights that the edges' outputs are multiplied with.
         training: whether batch normalization uses batch statistics.
 
@@ -66,12 +66,10 @@ class Op(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        if input_shape[-1] % self.channels or self.branches % (input_shape[-1] // self.channels or 1):
+        if input_shape[-1] != self.channels:
             raise ValueError(
-                f"{self.name} takes {self.channels} channels a state, and as many states as divide its "
-                f"{self.branches} branches. Received: input shape {tuple(input_shape)}"
+                f"{self.name} takes {self.channels} channels. Received: input shape {tuple(input_shape)}"
             )
-        self.sources = input_shape[-1] // self.channels
 
     def call(self, x, mix=None, training=False):
         y, offset = self.unshifted(x, mix, training)
@@ -98,8 +96,8 @@ class Op(keras.layers.Layer):
 class SharedOp(Op):
     """An op without kernels, which is the same on every edge of a bundle, so it is computed once.
 
-    Subclasses give `shared(x, mix, training, source)`: features (B, H', W', S * C), scale (E * C,), offset (E * C,) or
-    None. `source` (E * C,) says which channel of x a channel of an edge reads; by default as `Op` says.
+    Subclasses give `shared(x, mix, training, source)`: features (B, H', W', C), scale (E * C,), offset (E * C,) or
+    None. `source` (E * C,) says which channel of x a channel of an edge reads; it may be None where E is known.
     """
 
     any_width = True

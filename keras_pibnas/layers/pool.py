@@ -37,12 +37,8 @@ class _Pool(SharedOp):
         return pooled, None if mix is None and self.branches == 1 else self.weight(mix, x), None
 
     def _every_branch(self, source, value):
-        """(S * C,) -> (E * C,): what every branch reads."""
-        if source is not None:
-            return gather(value, source)
-        blocks = ops.reshape(value, (self.sources, 1, self.channels))
-        shape = (self.sources, self.branches // self.sources, self.channels)
-        return ops.reshape(ops.broadcast_to(blocks, shape), (self.width,))
+        """(C,) -> (E * C,)."""
+        return ops.tile(value, self.branches) if source is None else gather(value, source)
 
     def get_config(self):
         return super().get_config() | {"norm": self.norm}

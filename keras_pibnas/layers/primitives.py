@@ -57,17 +57,13 @@ def pad(x, amount, value=0.0):
 
 
 def tile(x, channels, branches):
-    """(B, H, W, S * C) -> (B, H, W, E * C): each of the S source blocks E / S times in a row.
+    """(B, H, W, C) -> (B, H, W, E * C).
 
-    What has E blocks, or an unknown number (see `Op.any_width`), is returned as it is.
+    What has E blocks of C channels, or an unknown number (see `Op.any_width`), is returned as it is.
     """
     if x.shape[-1] in (None, branches * channels):
         return x
-    if fast(x):
-        return native.tile(x, channels, branches)
-    sources = x.shape[-1] // channels
-    blocks = split(x, sources)
-    return concatenate([block for block in blocks for _ in range(branches // sources)])
+    return native.tile(x, branches) if fast(x) else concatenate([x] * branches)
 
 
 def split(x, parts):
@@ -156,7 +152,7 @@ def scaled(x, scale):
 def expand(x, scale, channels, branches):
     """Weights what all branches share: branch e gets x * scale[e], in one pass.
 
-    x (B, H, W, S * n * C) holds n tensors a source, scale (n, E * C) -> (B, H, W, E * C), summed over n.
+    x (B, H, W, n * C) holds n tensors, scale (n, E * C) -> (B, H, W, E * C), summed over n.
     A 1x1 convolution does it whose kernel is zero off the diagonal, so that no tiled copy of x is made.
     """
     count = scale.shape[0]

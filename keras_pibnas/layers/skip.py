@@ -43,12 +43,8 @@ class FactorizedReduce(Op):
 
     def build(self, input_shape):
         inputs = self.inputs or self.channels
-        self.sources = input_shape[-1] // inputs
-        if input_shape[-1] % inputs or self.branches % (self.sources or 1):
-            raise ValueError(
-                f"{self.name} takes {inputs} channels a state, and as many states as divide its {self.branches} "
-                f"branches. Received: input shape {tuple(input_shape)}"
-            )
+        if input_shape[-1] != inputs:
+            raise ValueError(f"{self.name} takes {inputs} channels. Received: input shape {tuple(input_shape)}")
         half = self.width // 2
         self.conv_1 = self.kernel("conv_1", (1, 1), inputs, half)
         self.conv_2 = self.kernel("conv_2", (1, 1), inputs, half)

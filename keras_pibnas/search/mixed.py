@@ -11,11 +11,10 @@ from keras_pibnas.spaces import canonical
 
 
 class MixedBundle(keras.layers.Layer):
-    """All ops of a space on E edges that leave S states: (B, H, W, S * C) -> E tensors (B, H', W', C).
+    """All ops of a space on the E edges that leave a state: (B, H, W, C) -> E tensors (B, H', W', C).
 
-    Edge e reads state e // (E / S) and gives sum_o mix[e, o] * o(x). The weight is folded into each op's last kernel
-    or normalization; what has no kernel (pools, identity) is computed once and weighted for all edges together; `none`
-    adds nothing and is left out.
+    Edge e gives sum_o mix[e, o] * o(x). The weight is folded into each op's last kernel or normalization; what has no
+    kernel (pools, identity) is computed once and weighted for all edges together; `none` adds nothing and is left out.
 
     Args: space: SearchSpace; channels: C; strides; branches: E.
     Call arguments: x; mix (E, O), weights in the order of the space's primitives; training.
@@ -48,14 +47,14 @@ class MixedBundle(keras.layers.Layer):
         """The tensors that `total` takes, by name.
 
         What the ops read: `x`, its ReLU `relu_x`, and for ops of any width these as every edge has them, `tiled_x` and
-        `tiled_relu_x`, (B, H, W, E * C). The weights, `mix` (E, O). If all ops are of any width, `source` (E * C,), the
-        channel of x that a channel of an edge reads, and a matrix `copies` (C, E * C), the same within a state.
+        `tiled_relu_x`, (B, H, W, E * C). The weights, `mix` (E, O). If all ops are of any width, which channel of x a
+        channel of an edge reads: `source` (E * C,), and the same as a 0/1 matrix `copies` (C, E * C).
         """
         inputs = self._states(x) | {"mix": mix}
         if not self.any_width:
             return inputs
-        sizes = x.shape[-1] // self.channels, self.branches, self.channels
-        source, copies = constant(_source, *sizes), constant(_copies, *sizes[1:], dtype=x.dtype)
+        sizes = self.branches, self.channels
+        source, copies = constant(_source, *sizes), constant(_copies, *sizes, dtype=x.dtype)
         return inputs | {"source": source, "copies": copies}
 
     def _states(self, x):
@@ -121,23 +120,18 @@ def _unshifted(op, inputs, mix, training):
 
 
 def _expand_together(shared, copies):
-    """Weights what all edges share: a 1x1 convolution with a group a state, zero but where an edge reads a channel."""
-    channels, (*pixels, width) = ops.shape(copies)[0], ops.shape(shared[0][0])
-    states = [ops.reshape(x, (*pixels, width // channels, channels)) for x, _, _ in shared]
-    features = ops.reshape(concatenate(states), (*pixels, width * len(shared)))
+    """Weights what all edges share: a 1x1 convolution, zero but where an edge reads a channel."""
+    features = concatenate([x for x, _, _ in shared])
     kernel = ops.concatenate([copies * ops.cast(scale, copies.dtype) for _, scale, _ in shared], 0)
     offsets = [offset for _, _, offset in shared if offset is not None]
     return pointwise(features, kernel[None, None]), add_n(offsets) if offsets else None
 
 
-def _source(sources, branches, channels):
-    """For the channels of all edges, the channels of S states that they read: (E * C,)."""
-    edges = np.repeat(np.arange(sources), branches // sources)
-    return (edges[:, None] * channels + np.arange(channels)).ravel().astype("int32")
+def _source(branches, channels):
+    return np.tile(np.arange(channels, dtype="int32"), branches)
 
 
 def _copies(branches, channels):
-    """For the channels of all edges, the channel of its state that each reads: a 0/1 matrix (C, E * C)."""
     return np.tile(np.eye(channels, dtype="float32"), branches)
 
 

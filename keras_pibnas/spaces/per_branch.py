@@ -17,14 +17,12 @@ class PerBranch(keras.layers.Layer):
 
     def build(self, input_shape):
         for copy in self.copies:
-            copy.build((*input_shape[:-1], self.channels))
+            copy.build(input_shape)
 
     def call(self, x, mix=None, training=False):
-        sources = x.shape[-1] // self.channels
-        states = ops.split(x, sources, -1) if sources > 1 else [x]
         outputs = []
         for index, copy in enumerate(self.copies):
-            y = call_layer(copy, states[index * sources // self.branches], training)
+            y = call_layer(copy, x, training)
             outputs.append(y if mix is None else y * ops.cast(mix[index], y.dtype))
         return ops.concatenate(outputs, -1)
 

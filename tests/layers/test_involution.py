@@ -54,7 +54,7 @@ CASES = (
     {"kernel_size": 5, "dilation": 2, "strides": 2},
     {"kernel_size": 7, "groups": 2, "affine": False},
     {"strides": 2, "groups": 4, "reduction": 2, "branches": 3},
-    {"groups": 2, "reduction": 4, "branches": 4, "sources": 2, "dilation": 2, "affine": False},
+    {"groups": 2, "reduction": 4, "branches": 4, "dilation": 2, "affine": False},
 )
 
 
@@ -62,17 +62,15 @@ CASES = (
 @pytest.mark.parametrize("sides", ((6, 6), (7, 5)), ids=str)
 def test_the_definition(case, sides):
     settings = {"branches": 1, **case}
-    sources = settings.pop("sources", 1)
-    op, states = Involution(4, **settings), [images(2, *sides, 4, seed=seed) for seed in range(sources)]
-    op.build((2, *sides, 4 * sources))
+    op, x = Involution(4, **settings), images(2, *sides, 4)
+    op.build(x.shape)
     for seed, weight in enumerate(op.weights):
         weight.assign(np.random.default_rng(seed).uniform(0.2, 1.2, weight.shape))
     op.reduce.assign(images(*op.reduce.shape, seed=8))
     mix = np.linspace(0.5, 1.5, op.branches).astype("float32")
     for training in (False, True):
-        readers = [states[edge * sources // op.branches] for edge in range(op.branches)]
-        want = [mix[e] * one_edge(op, e, x, training) for e, x in enumerate(readers)]
-        got = op(np.concatenate(states, -1), mix=mix, training=training)
+        want = [mix[e] * one_edge(op, e, x, training) for e in range(op.branches)]
+        got = op(x, mix=mix, training=training)
         np.testing.assert_allclose(got, np.concatenate(want, -1), atol=2e-5, rtol=2e-5)
 
 
