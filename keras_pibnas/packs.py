@@ -11,7 +11,7 @@ import keras
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-SIZE = 64
+SIZE = 32
 
 
 def available():
