@@ -77,9 +77,30 @@ def run(body, *arguments):
         tuple(t.dtype for t in argument) if isinstance(argument, list) else argument.dtype for argument in arguments
     )
     function = _function(body, kinds)
-    types = [output.dtype for output in function.outputs]
-    results = tf.raw_ops.StatefulPartitionedCall(args=tf.nest.flatten(arguments), Tout=types, f=function)
+    results = call(function, tf.nest.flatten(arguments), stateful=True)
     return results[0] if isinstance(function.structured_outputs, tf.Tensor) else results
+
+
+def call(function, tensors, stateful, config=b""):
+    """What a concrete function gives for tensors, in one node of the graph that is traced: a list, of unknown shapes.
+
+    `tf.raw_ops.PartitionedCall` makes such a node, too, but each time goes over the whole body for the shapes of what
+    comes out, a sixth of the tracing of a search step. No gradient goes through. config: a serialized ConfigProto.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    function.add_to_graph(graph)
+    value = tf.compat.v1.AttrValue
+    types = [tensor.dtype for tensor in tensors], [output.dtype for output in function.outputs]
+    lists = [value.ListValue(type=[dtype.as_datatype_enum for dtype in side]) for side in types]
+    attributes = {
+        "Tin": value(list=lists[0]),
+        "Tout": value(list=lists[1]),
+        "f": value(func=tf.compat.v1.NameAttrList(name=function.name)),
+        "config_proto": value(s=config),
+        "_disable_call_shape_inference": value(b=True),
+    }
+    kind = "StatefulPartitionedCall" if stateful else "PartitionedCall"
+    return list(graph.create_op(kind, list(tensors), types[1], attrs=attributes).outputs)
 
 
 @functools.cache

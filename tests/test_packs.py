@@ -56,3 +56,26 @@ def moved(clip, wrap):
 
     preview = step()
     return [variable.numpy() for variable in held], preview
+
+
+@pytest.mark.parametrize("stateful", (False, True))
+def test_call(stateful):
+    @tf.function(input_signature=[tf.TensorSpec((None,)), tf.TensorSpec((), tf.int32)])
+    def function(x, count):
+        return tf.tile(2.0 * x, [count]), count + 1
+
+    function = function.get_concrete_function()
+    nodes = []
+
+    @tf.function
+    def caller(x, count):
+        results = packs.call(function, [x, count], stateful)
+        nodes.append(results[0].op)
+        assert [result.shape.rank for result in results] == [None, None]  # TensorFlow has not looked for them
+        assert [result.dtype for result in results] == [tf.float32, tf.int32]
+        return results
+
+    tiled, count = caller(tf.constant([1.0, 2.0]), tf.constant(2))
+    assert nodes[0].type == ("StatefulPartitionedCall" if stateful else "PartitionedCall")
+    np.testing.assert_array_equal(tiled, [2.0, 4.0, 2.0, 4.0])
+    assert int(count) == 3

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow.python.eager import record
 
 from keras_pibnas.layers.derivatives import along_directions, tapes_alone, transposing
+from keras_pibnas.packs import call
 
 _PASSING = ("Identity", "IdentityN", "StopGradient")  # these give on what they get
 
@@ -149,9 +150,7 @@ class Shared:
         return [*outputs, *(others[place] for place in self.beside)]
 
     def _call(self, function, tensors):
-        call = tf.raw_ops.StatefulPartitionedCall if self.stateful else tf.raw_ops.PartitionedCall
-        types = [output.dtype for output in function.outputs]
-        return call(args=list(tensors), Tout=types, f=function, config_proto=_CONFIG)
+        return call(function, tensors, self.stateful, _CONFIG)
 
 
 def _chosen(values, whether):

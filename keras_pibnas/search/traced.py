@@ -12,7 +12,7 @@ from keras_pibnas.layers.context import holding, no_collection
 from keras_pibnas.layers.derivatives import tapes_alone
 from keras_pibnas.layers.primitives import fast
 from keras_pibnas.layers.replicas import replica_count
-from keras_pibnas.packs import read
+from keras_pibnas.packs import like, read
 from keras_pibnas.search.dual import Dual
 from keras_pibnas.search.shared import Shared, Traced
 
@@ -114,7 +114,7 @@ class TracedBundles:
         if _KEPT.get() is not None:
             _KEPT.get().append(results[function.count :])
         total, *moved = results[: function.count]
-        for variable, value in zip(state, _apart(moved, old), strict=True) if moved else ():
+        for variable, value in zip(state, like(_apart(moved, old), old), strict=True) if moved else ():
             variable.assign(value)
         total.set_shape(bundle.compute_output_shape(tf.nest.map_structure(lambda tensor: tensor.shape, x)))
         return bundle.outputs(total)

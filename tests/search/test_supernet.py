@@ -259,7 +259,8 @@ def test_calls_of_a_shared_function_wait_for_each_other(settings):
         needed[op] = functools.reduce(operator.or_, (needed[source] for source in sources[op]), 1 << number)
         name = op.get_attr("f").name if op.type == "PartitionedCall" else ""
         if "shared" in name:
-            sizes = [tuple(tensor.shape) for tensor in op.inputs if None not in tensor.shape[1:]]
+            ranked = [tensor.shape for tensor in op.inputs if tensor.shape.rank is not None]  # what is kept is not
+            sizes = [tuple(shape) for shape in ranked if None not in shape[1:]]
             apart = calls.setdefault(name, [])  # calls, and pairs of them, of which each needs all before it
             if apart and not needed[op] & apart[-1][0]:
                 assert apart[-1][1] == sizes and apart[-1][0].bit_count() == 1, op.name
