@@ -56,7 +56,7 @@ def test_the_derivative_along_tangents(given):
     wanted = (False, True, False, False, True)  # by x and its tangent there is none
     dual = Shared(traced.dual, wanted, given=traced.common if given else ())
     assert [gradient is not None for gradient in traced.dual.gradients] == [*wanted, False]
-    computed = [operation.type for operation in dual.forward.graph.get_operations()]
+    computed = [node.op for node in dual.forward.definition.node_def]
     assert ("Tanh" in computed) == (not given)
     tangents = [tf.sin(3.0 * argument) for argument in ARGUMENTS[:2]]
 
@@ -101,5 +101,5 @@ def test_what_is_the_same_is_computed_once():
         return (tf.exp(x + 1.0) * tf.exp(x + 1.0),)
 
     shared = Shared(Traced(twice, [tf.TensorSpec((None,))], (True,)).plain, (True,))
-    types = [operation.type for operation in shared.forward.graph.get_operations()]
+    types = [node.op for node in shared.forward.definition.node_def]
     assert types.count("Exp") == types.count("AddV2") == 1
