@@ -15,10 +15,15 @@ _NUMBERS = itertools.count()
 
 
 def _optimization():
-    """Has TensorFlow's graph optimizer go over a function once, not twice: half a second less before the first step."""
+    """How TensorFlow's graph optimizer goes over a function: once, not twice, and without two passes that gain nothing.
+
+    Those order additions for GPUs' memory, and lower branches. A second less before the first step.
+    """
     config = tf.compat.v1.ConfigProto()
     rewriting = config.graph_options.rewrite_options
     rewriting.meta_optimizer_iterations = rewriting.ONE
+    rewriting.memory_optimization = rewriting.NO_MEM_OPT
+    rewriting.disable_tfg_optimizer = True
     return config.SerializeToString()
 
 
