@@ -67,7 +67,7 @@ def soon_started(function):
     def body(*arguments):
         # What is called inside keeps these options.
         with _optimizing(disable_meta_optimizer=False), no_collection(), tapes_alone():
-            return function(*arguments)
+            return function(*_unsearched(arguments))
 
     traced = tf.function(body, autograph=False, reduce_retracing=True)
 
@@ -76,6 +76,20 @@ def soon_started(function):
             return traced(*arguments)
 
     return call
+
+
+def _unsearched(arguments):
+    """The arguments, to be read after a node of a reference type.
+
+    TensorFlow looks for reference variables, which XLA cannot have, inside of every call's function, forward and back,
+    unless the call comes after one that is found already. That was half of its work on the graph.
+    """
+    if tf.executing_eagerly():
+        return arguments
+    reference = tf.raw_ops.VariableV2(shape=(), dtype=tf.float32, shared_name="keras_pibnas_reference")
+    with tf.control_dependencies([reference]):
+        read = lambda tensor: None if tensor is None else tf.identity(tensor)  # noqa: E731
+        return tf.nest.map_structure(read, arguments, expand_composites=True)
 
 
 def once_there(tensors, batch):
