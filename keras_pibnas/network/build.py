@@ -5,7 +5,7 @@ import keras
 from keras_pibnas import genotypes, skeleton
 from keras_pibnas.distribution import ReplicatedMixin
 from keras_pibnas.layers import AuxiliaryHead, DropPath, Identity, preprocess
-from keras_pibnas.layers.context import one_variable_name
+from keras_pibnas.layers.context import no_collection, one_variable_name
 from keras_pibnas.layers.drop_path import check_rate
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.layers.preprocess import STEMS
@@ -35,6 +35,7 @@ class DiscreteNetwork(ReplicatedMixin, keras.Model):
         return model
 
 
+@no_collection()
 @one_variable_name()
 def build_network(
     genotype,

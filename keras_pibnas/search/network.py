@@ -4,7 +4,7 @@ import keras
 from keras import ops, tree
 
 from keras_pibnas import skeleton
-from keras_pibnas.layers.context import one_variable_name
+from keras_pibnas.layers.context import no_collection, one_variable_name
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.layers.preprocess import STEMS
 from keras_pibnas.search.cell import RelaxedCell, bundle_weights
@@ -38,6 +38,7 @@ class RelaxedNetwork(keras.Model):
         self._build_all((None, *input_shape), features)
         self.run = TracedBundles()
 
+    @no_collection()
     @one_variable_name()
     def _build_all(self, shape, features):
         self.stem.build(shape)
