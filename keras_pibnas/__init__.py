@@ -8,6 +8,7 @@ from keras_pibnas import (
     callbacks,
     data,
     distribution,
+    engine,
     genotypes,
     interop,
     layers,
@@ -22,6 +23,6 @@ from keras_pibnas.search import Supernet
 __version__ = "0.1.0"
 
 __all__ = [
-    "Genotype", "Supernet", "__version__", "analysis", "build_network", "callbacks", "data", "distribution",
+    "Genotype", "Supernet", "__version__", "analysis", "build_network", "callbacks", "data", "distribution", "engine",
     "genotypes", "interop", "layers", "network", "optimizers", "spaces",
 ]  # fmt: skip

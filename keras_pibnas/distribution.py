@@ -7,15 +7,12 @@ import os
 import keras
 from keras import ops, tree
 
-from keras_pibnas import optimizers
-from keras_pibnas.layers.context import no_collection
-from keras_pibnas.layers.model import LeanMixin
-from keras_pibnas.layers.replicas import on_real_images, replica_count, replica_sum
+from keras_pibnas import engine, optimizers
+from keras_pibnas.engine.replicas import on_real_images, replica_count, replica_mean, replica_sum
+from keras_pibnas.layers import BatchNorm
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
-
-    from keras_pibnas.layers.derivatives import tapes_alone
 
 
 class WorkerLost(RuntimeError):
@@ -127,7 +124,7 @@ def global_part(loss, count, function=None):
     return loss * (replicas * count / replica_sum(count))
 
 
-class ReplicatedMixin(LeanMixin):
+class ReplicatedMixin:
     """For a keras.Model: replicas of any number of images compute, and report, what one device would.
 
     Keras 3.15 needs three things for it, all here, and a test says when it no longer does:
@@ -138,13 +135,19 @@ class ReplicatedMixin(LeanMixin):
     * A train step under a strategy returns the metrics of its own replica, and `fit` averages them: over several
       machines on axis 0, which a scalar has not got, and without regard to the number of images.
     * The loss of a replica is weighted as if all had equally many images.
+
+    Batch normalizations that are not `synchronized` normalize a replica's images by themselves; their moved statistics
+    are averaged once a step.
     """
 
-    def compile(self, optimizer="rmsprop", *args, auto_scale_loss=True, **kwargs):
-        """As keras.Model.compile."""
+    def compile(self, optimizer="rmsprop", *args, auto_scale_loss=True, jit_compile=False, **kwargs):
+        """As keras.Model.compile, but that XLA is used where asked for alone, and then with the plain engine.
+
+        On a CPU it compiles grouped convolutions into code that is 20 times slower than TensorFlow's own.
+        """
         if auto_scale_loss and self.scales_loss:
             optimizer = optimizers.with_loss_scale(keras.optimizers.get(optimizer))
-        super().compile(optimizer, *args, auto_scale_loss=auto_scale_loss, **kwargs)
+        super().compile(optimizer, *args, auto_scale_loss=auto_scale_loss, jit_compile=jit_compile is True, **kwargs)
 
     def compile_from_config(self, config):
         """What Keras does for a loaded or cloned model, but only where `compile` is its own."""
@@ -164,25 +167,47 @@ class ReplicatedMixin(LeanMixin):
         with ending_together():
             return super().fit(*args, **kwargs)
 
+    def engine_in_use(self):
+        """A context in which the engine of this model's steps is in use: XLA cannot compile the others' kernels."""
+        return engine.use("plain" if getattr(self, "jit_compile", False) else None)
+
     def train_step(self, *args):
-        if replica_count() == 1:
-            if keras.backend.backend() != "tensorflow":
-                return super().train_step(*args)
-            with no_collection(), tapes_alone():
-                return super().train_step(*args)
+        with self.engine_in_use() as used, used.own_tapes():
+            return super().train_step(*args) if replica_count() == 1 else self._replicated_train_step(*args)
+
+    def _replicated_train_step(self, *args):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
         with tf.GradientTape() as tape:
             y_pred, loss = self._seen(x, y, sample_weight, training=True)
             scaled = self.optimizer.scale_loss(loss)
         self.optimizer.apply(tape.gradient(scaled, self.trainable_variables), self.trainable_variables)
+        self._agree_on_statistics(ops.shape(x)[0])
         return self._measured(x, y, y_pred, sample_weight, loss)
 
+    def _agree_on_statistics(self, images):
+        norms = [layer for layer in self._flatten_layers() if isinstance(layer, BatchNorm) and not layer.synchronized]
+        variables = [variable for layer in norms for variable in layer.non_trainable_variables]
+        if variables:
+            used = engine.current()
+            used.assign(variables, replica_mean(used.read(variables), images))
+
     def test_step(self, *args):
-        if replica_count() == 1:
-            return super().test_step(*args)
+        with self.engine_in_use():
+            return super().test_step(*args) if replica_count() == 1 else self._replicated_test_step(*args)
+
+    def _replicated_test_step(self, *args):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
         y_pred, loss = self._seen(x, y, sample_weight, training=False)
         return self._measured(x, y, y_pred, sample_weight, loss)
+
+    def predict_step(self, *args):
+        with self.engine_in_use():
+            return super().predict_step(*args)
+
+    @property
+    def loss_tracker(self):
+        """The metric that means the loss."""
+        return next(metric for metric in self.metrics if metric.name == "loss")
 
     def _seen(self, x, y, sample_weight, training):
         y_pred = on_real_images(lambda x: self(x, training=training), x)
@@ -190,7 +215,7 @@ class ReplicatedMixin(LeanMixin):
         return y_pred, global_part(loss, ops.shape(x)[0], self.loss)
 
     def _measured(self, x, y, y_pred, sample_weight, loss):
-        self._loss_tracker.update_state(replica_sum(loss), sample_weight=ops.shape(x)[0])
+        self.loss_tracker.update_state(replica_sum(loss), sample_weight=ops.shape(x)[0])
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def get_metrics_result(self):
@@ -229,6 +254,36 @@ class ReplicatedMixin(LeanMixin):
 
     def _symbolic_outputs(self):
         return tree.map_structure(symbolic, self.output)
+
+
+class CompiledStepMixin(ReplicatedMixin):
+    """For a keras.Model whose `train_step` calls layers and takes gradients by the engine: the engine compiles it."""
+
+    def make_train_function(self, force=False):
+        """As Keras's, but that its graph is ready sooner."""
+        if self.train_function is not None and not force:
+            return self.train_function
+        if self.run_eagerly or self.jit_compile or self.steps_per_execution > 1:
+            return super().make_train_function(force)
+        strategy = self.distribute_strategy
+
+        def on_data(data):
+            outputs = strategy.run(self.train_step, args=(data,))
+            return tree.map_structure(lambda value: ops.reshape(_local(strategy, value), ()), outputs)
+
+        with self.engine_in_use() as used:
+            from_iterator = used.compile(lambda iterator: on_data(next(iterator)))
+            from_data = used.compile(on_data)
+        iterators = tf.data.Iterator, tf.distribute.DistributedIterator
+        self.train_function = lambda iterator: (
+            from_iterator(iterator) if isinstance(iterator, iterators) else from_data(next(iterator))
+        )  # train_on_batch gives a generator
+        return self.train_function
+
+
+def _local(strategy, value):
+    """A metric, which every replica has computed for all."""
+    return strategy.experimental_local_results(value)[0]
 
 
 def _reducible(value):

@@ -1,57 +1,44 @@
 """SGD and Adam with the update rules that DARTS was published with (those of PyTorch)."""
 
+import contextvars
+
 import keras
 from keras import ops
 
-from keras_pibnas import packs
-from keras_pibnas.layers.context import one_variable_name
-from keras_pibnas.layers.replicas import replica_sum
+from keras_pibnas import engine
+from keras_pibnas.engine.context import holding
+from keras_pibnas.engine.replicas import replica_count, replica_sum, replica_totals
+
+_SUMMED = contextvars.ContextVar("whether gradients are sums over replicas already", default=False)
 
 
 class _GlobalClipping(keras.optimizers.Optimizer):
     """Clips the gradient of the global batch, where Keras clips that of every replica and adds them up afterwards."""
 
     def _clip_gradients(self, grads):
-        grads = replica_sum(list(grads))
-        if self.global_clipnorm is None or not packs.available() or any(g is None for g in grads):
+        grads = list(grads) if _SUMMED.get() else replica_totals(list(grads))
+        if self.global_clipnorm is None or any(g is None for g in grads):
             return super()._clip_gradients(grads)
-        squares = ops.stack([packs.run(_sum_of_squares, pack) for pack in packs.split(grads)])
-        limit = ops.cast(self.global_clipnorm, squares.dtype)
-        scale = limit / ops.maximum(ops.sqrt(ops.sum(squares)), limit)
-        clipped = [gradient for pack in packs.split(grads) for gradient in packs.run(_times, pack, scale)]
-        return packs.like(clipped, grads)
+        used = engine.current()
+        norm = used.norm(grads)
+        limit = ops.cast(self.global_clipnorm, norm.dtype)
+        return used.map(_times, grads, scalars=[limit / ops.maximum(norm, limit)])
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars  # they are summed already
 
 
-def _sum_of_squares(gradients):
-    import tensorflow as tf
-
-    return tf.add_n([2.0 * tf.nn.l2_loss(gradient) for gradient in gradients])
+def _times(gradient, scale):
+    return gradient * ops.cast(scale, gradient.dtype)
 
 
-def _times(gradients, scale):
-    return [gradient * ops.cast(scale, gradient.dtype) for gradient in gradients]
+def _velocity(value, velocity, gradient, momentum, l2):
+    momentum, l2 = ops.cast(momentum, value.dtype), ops.cast(l2, value.dtype)
+    return momentum * velocity + ops.cast(gradient, value.dtype) + l2 * value
 
 
-def _steps_from(values, velocities, gradients, scalars):
-    moved = []
-    for value, velocity, gradient in zip(values, velocities, gradients, strict=True):
-        rate, momentum, l2 = (ops.cast(scalar, value.dtype) for scalar in scalars)
-        moved.append(value - rate * (momentum * velocity + gradient + l2 * value))
-    return moved
-
-
-def _momentum_steps(variables, velocities, gradients, values, scalars):
-    """`SGD.update_step` in one TensorFlow kernel a variable; the first two are handles."""
-    import tensorflow as tf
-
-    for variable, velocity, gradient, value in zip(variables, velocities, gradients, values, strict=True):
-        rate, momentum, l2 = (tf.cast(scalar, value.dtype) for scalar in scalars)
-        tf.raw_ops.ResourceApplyMomentum(
-            var=variable, accum=velocity, lr=rate, grad=tf.cast(gradient, value.dtype) + l2 * value, momentum=momentum
-        )
+def _descended(value, step, rate):
+    return value - ops.cast(rate, value.dtype) * step
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -72,12 +59,12 @@ class SGD(_GlobalClipping):
         super().__init__(learning_rate=learning_rate, global_clipnorm=global_clipnorm, name=name, **kwargs)
         self.momentum, self.l2 = momentum, l2
 
-    @one_variable_name()
     def build(self, variables):
         if self.built:
             return
-        super().build(variables)
-        self.velocities = self.add_optimizer_variables(variables, "velocity")
+        with engine.current().building():
+            super().build(variables)
+            self.velocities = self.add_optimizer_variables(variables, "velocity")
 
     def update_step(self, gradient, variable, learning_rate):
         velocity = self.velocities[self._get_variable_index(variable)]
@@ -87,25 +74,34 @@ class SGD(_GlobalClipping):
         self.assign_sub(variable, rate * moved)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if not packs.available():
+        used = engine.current()
+        if used == "plain":
             return super()._backend_update_step(grads, trainable_variables, learning_rate)
-        velocities = [self.velocities[self._get_variable_index(v)] for v in trainable_variables]
-        scalars = [ops.cast(value, "float32") for value in (learning_rate, self.momentum, self.l2)]
-        lists = trainable_variables, velocities, grads
-        for variables, accumulators, gradients in zip(*map(packs.split, lists), strict=True):
-            handles = packs.handles(variables), packs.handles(accumulators)
-            packs.run(_momentum_steps, *handles, gradients, packs.read(variables), scalars)
+        velocities, values = self._velocities_of(trainable_variables), used.read(trainable_variables)
+        new = used.map(_velocity, values, used.read(velocities), grads, scalars=self._scalars("momentum", "l2"))
+        used.assign(velocities, new)
+        rate = ops.cast(learning_rate, self._wide)
+        used.assign(trainable_variables, used.map(_descended, values, new, scalars=[rate]))
 
     def virtual_step(self, gradients, variables, values):
         """Where a step from `values` would lead, without clipping: w - lr (m v + g + l2 w). Assigns nothing.
 
         Equation (7) of DARTS with its optimizer's momentum and L2 term. Lists of tensors in the order of variables.
         """
-        velocities = packs.read([self.velocities[self._get_variable_index(variable)] for variable in variables])
-        scalars = [ops.cast(value, "float32") for value in (self.learning_rate, self.momentum, self.l2)]
-        lists = map(packs.split, (values, velocities, gradients))
-        moved = [v for pack in zip(*lists, strict=True) for v in packs.run(_steps_from, *pack, scalars)]
-        return packs.like(moved, values)
+        used = engine.current()
+        velocities = used.read(self._velocities_of(variables))
+        steps = used.map(_velocity, values, velocities, gradients, scalars=self._scalars("momentum", "l2"))
+        return used.map(_descended, values, steps, scalars=self._scalars("learning_rate"))
+
+    def _velocities_of(self, variables):
+        return [self.velocities[self._get_variable_index(variable)] for variable in variables]
+
+    def _scalars(self, *names):
+        return [ops.cast(getattr(self, name), self._wide) for name in names]
+
+    @property
+    def _wide(self):
+        return "float64" if any(v.dtype == "float64" for v in self.velocities) else "float32"
 
     def get_config(self):
         return super().get_config() | {"momentum": self.momentum, "l2": self.l2}
@@ -128,12 +124,12 @@ class Adam(_GlobalClipping):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.beta_1, self.beta_2, self.epsilon, self.l2 = beta_1, beta_2, epsilon, l2
 
-    @one_variable_name()
     def build(self, variables):
         if self.built:
             return
-        super().build(variables)
-        self.first, self.second = self.add_optimizer_variables(variables, ("first", "second"))
+        with engine.current().building():
+            super().build(variables)
+            self.first, self.second = self.add_optimizer_variables(variables, ("first", "second"))
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
@@ -217,5 +213,11 @@ def loss_scale(optimizer):
 
 
 def apply(optimizer, gradients, variables):
-    """Moves the variables down gradients that are not scaled, whatever scale the optimizer takes away again."""
-    optimizer.apply([optimizer.scale_loss(gradient) for gradient in gradients], variables)
+    """Moves the variables down gradients that are sums over replicas and not scaled.
+
+    Optimizers of Keras's own add up over replicas again, and take a loss's scale away again.
+    """
+    if not isinstance(getattr(optimizer, "inner_optimizer", optimizer), _GlobalClipping):
+        gradients = [gradient / replica_count() for gradient in gradients]
+    with holding(_SUMMED):
+        optimizer.apply([optimizer.scale_loss(gradient) for gradient in gradients], variables)

@@ -18,7 +18,7 @@ def run(code, **variables):
     return done.stdout.split(), done.stderr
 
 
-FOUND = "from keras_pibnas.layers import native; print(native._onednn())"
+FOUND = "from keras_pibnas.engine.tensorflow import kernels as native; print(native._onednn())"
 
 
 def test_importing_the_package_switches_them_on():

@@ -17,7 +17,7 @@ large for three networks of PIBCONV and DARTS_V2.
 from itertools import accumulate
 from math import prod
 
-from keras_pibnas.layers.primitives import portable
+from keras_pibnas.engine.kernels import portable
 
 VIEWS = {"EnsureShape", "ExpandDims", "Identity", "IdentityN", "PreventGradient", "Reshape", "Squeeze", "StopGradient"}
 ELEMENTWISE = {

@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_pibnas.engine.kernels import portable
 from keras_pibnas.interop import export_runtimes as runtimes
-from keras_pibnas.layers.primitives import portable
 
 # Format -> what must be importable to write and to run it, beyond the package's own requirements.
 NEEDS = {

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from keras_pibnas.engine.kernels import pointwise
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import uniform
-from keras_pibnas.layers.primitives import pointwise
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")

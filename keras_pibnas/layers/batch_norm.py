@@ -1,11 +1,24 @@
 """Batch normalization: second derivatives are right, branches have their mixing weight folded in, replicas agree."""
 
+import contextvars
+
 import keras
 from keras import ops
 
-from keras_pibnas.layers import native
-from keras_pibnas.layers.primitives import bias_add, fast, moments, pointwise, scaled
-from keras_pibnas.layers.replicas import image_count, replica_count, replica_moments
+from keras_pibnas.engine.context import holding
+from keras_pibnas.engine.kernels import bias_add, fast, moments, pointwise, scaled
+from keras_pibnas.engine.replicas import image_count, replica_count, replica_moments
+
+_SYNCHRONIZED = contextvars.ContextVar("whether batch normalizations that are made synchronize", default=False)
+
+
+def synchronizing(wanted):
+    """Batch normalizations that are made inside have synchronized=wanted, where they are not told otherwise."""
+    return holding(_SYNCHRONIZED, wanted)
+
+
+def synchronized_by_default():
+    return _SYNCHRONIZED.get()
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -14,13 +27,15 @@ class BatchNorm(keras.layers.Layer):
 
     moving = momentum * moving + (1 - momentum) * batch, the moving variance from the unbiased batch variance.
     Keras's own layer stops the gradient through the mean inside the variance, so its second derivative is wrong on
-    TensorFlow; this one's is right. Statistics are float32 or wider under every mixed-precision policy, and
-    are those of the whole global batch under a distribution strategy.
+    TensorFlow; this one's is right. Statistics are float32 or wider under every mixed-precision policy.
 
     Args:
         affine: whether there are gamma and beta.
         momentum: share of the old moving value.
         epsilon: added to the variance.
+        synchronized: whether batch statistics are those of the global batch under a distribution strategy; otherwise
+            each replica normalizes by its own images, and training averages the moved statistics once a step. None:
+            as `synchronizing` says, or False.
 
     Call arguments:
         x: (B, H, W, C) or (B, C).
@@ -28,9 +43,10 @@ class BatchNorm(keras.layers.Layer):
         training: batch statistics when true, moving ones else.
     """
 
-    def __init__(self, affine=True, momentum=0.9, epsilon=1e-5, **kwargs):
+    def __init__(self, affine=True, momentum=0.9, epsilon=1e-5, synchronized=None, **kwargs):
         super().__init__(**kwargs)
         self.affine, self.momentum, self.epsilon = affine, momentum, epsilon
+        self.synchronized = synchronized_by_default() if synchronized is None else synchronized
 
     def build(self, input_shape):
         self._create(input_shape[-1])
@@ -59,11 +75,12 @@ class BatchNorm(keras.layers.Layer):
 
     def unshifted(self, x, mix=None, training=False):
         """(y, offset), whose sum is the output; x (B, H, W, C), offset (C,) or None for zero."""
-        if training and self._one_kernel(x):
-            x, shift = _without_mean(x)
-            return self._in_one_kernel(x, mix, shift), None
+        kernels = self._one_kernel(x) if training else None
+        if kernels:
+            x, shift = _without_mean(x, kernels)
+            return self._in_one_kernel(kernels, x, mix, shift), None
         if training:
-            mean, variance, count = replica_moments(*moments(x), size(x))
+            mean, variance, count = self._moments(x)
             self._move(mean, _unbiased(variance, count))
         else:
             mean, variance = self.moving_mean, self.moving_variance
@@ -88,35 +105,50 @@ class BatchNorm(keras.layers.Layer):
         Its mean is that of x, convolved, and the convolution can take it off as a bias.
         """
         convolve = lambda x, k: pointwise(x, ops.cast(k, x.dtype))  # noqa: E731
-        if not training or not self._one_kernel(x) or narrow(x):
+        kernels = self._one_kernel(x) if training else None
+        if not kernels:
             y, offset = self.after(convolve, x, kernel, mix, training)
             return (ops.relu(bias_add(y, offset)), None) if relu else (y, offset)
-        shift = ops.stop_gradient(ops.reshape(convolve(native.mean(x), kernel), (-1,)))
-        return self._in_one_kernel(bias_add(convolve(x, kernel), -shift), mix, shift, relu), None
+        shift = ops.stop_gradient(ops.reshape(convolve(kernels.mean(x), kernel), (-1,)))
+        return self._in_one_kernel(kernels, bias_add(convolve(x, kernel), -shift), mix, shift, relu), None
+
+    @property
+    def synchronizes(self):
+        """Whether statistics are those of several replicas, where this is asked."""
+        return self.synchronized and replica_count() > 1
 
     def _one_kernel(self, x):
-        return fast(x) and replica_count() == 1
+        """The engine's kernels, where they normalize x in training."""
+        alone = keras.backend.standardize_dtype(x.dtype) == "float32" and not self.synchronizes
+        return fast(x) if alone else None
+
+    def _moments(self, x):
+        """Mean, variance and number of values a channel, of the batch."""
+        mean, variance = moments(x)
+        if not self.synchronizes:
+            return mean, variance, size(x, ops.shape(x)[0])
+        return replica_moments(mean, variance, size(x, image_count(x)))
 
     def standardize(self, x, spread):
         """x (B, H, W, C) with mean 0 and variance 1 over the batch; for branches that share x.
 
         spread: turns statistics (C,) into those of all branches, by which the moving ones move.
         """
-        if self._one_kernel(x):
-            x, shift = _without_mean(x)
-            one = ops.ones_like(x[0, 0, 0] if narrow(x) else shift, dtype=self.moving_mean.dtype)
-            zero = ops.zeros_like(one)
-            y, mean, unbiased = native.batch_norm(x, one, zero, zero, zero, 0.0, self.epsilon)
-            mean = mean + ops.cast(shift, mean.dtype)
+        kernels = self._one_kernel(x)
+        if kernels:
+            x, shift = _without_mean(x, kernels)
+            one, zero = ops.ones_like(shift), ops.zeros_like(shift)
+            y, mean, unbiased = kernels.batch_norm(x, one, zero, zero, zero, 0.0, self.epsilon)
+            mean = mean + shift
         else:
-            mean, variance, count = replica_moments(*moments(x), size(x))
+            mean, variance, count = self._moments(x)
             inverse = ops.rsqrt(variance + self.epsilon)
             y = bias_add(scaled(x, ops.cast(inverse, x.dtype)), ops.cast(-mean * inverse, x.dtype))
             unbiased = _unbiased(variance, count)
         self._move(spread(mean), spread(unbiased))
         return y
 
-    def _in_one_kernel(self, x, mix, shift, relu=False):
+    def _in_one_kernel(self, kernels, x, mix, shift, relu=False):
         """The output for x, from which its mean, `shift`, has been taken off: the kernel takes it to be zero."""
         state = [variable.value for variable in (self.moving_mean, self.moving_variance)]
         weight = None if mix is None else repeat(ops.cast(mix, state[0].dtype), x.shape[-1])
@@ -127,8 +159,8 @@ class BatchNorm(keras.layers.Layer):
             scale, offset = self.gamma, self.beta
         else:
             scale, offset = self.gamma * weight, self.beta * weight
-        y, mean, variance = native.batch_norm(x, scale, offset, *state, self.momentum, self.epsilon, relu)
-        self.moving_mean.assign(mean + (1.0 - self.momentum) * ops.cast(shift, mean.dtype))
+        y, mean, variance = kernels.batch_norm(x, scale, offset, *state, self.momentum, self.epsilon, relu)
+        self.moving_mean.assign(mean + (1.0 - self.momentum) * shift)
         self.moving_variance.assign(variance)
         return y
 
@@ -158,30 +190,24 @@ class BatchNorm(keras.layers.Layer):
             "affine": self.affine,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
+            "synchronized": self.synchronized,
         }
 
 
-def _without_mean(x):
-    """(x without its mean, that mean (C,)), or x and 0 where that would cost digits."""
-    if narrow(x):
-        return x, 0.0
-    shift = ops.stop_gradient(ops.reshape(native.mean(x), (-1,)))
+def _without_mean(x, kernels):
+    """(x without its mean, that mean (C,)), through which no gradient flows."""
+    shift = ops.stop_gradient(ops.reshape(kernels.mean(x), (-1,)))
     return bias_add(x, -shift), shift
-
-
-def narrow(x):
-    """Whether x has so few digits that taking its mean off would cost more of them than it saves."""
-    return keras.backend.standardize_dtype(x.dtype) in ("bfloat16", "float16")
 
 
 def _unbiased(variance, count):
     return variance * (count / ops.maximum(count - 1.0, 1.0))
 
 
-def size(x):
-    """How many values a channel of x has on this replica: a scalar, float32 or wider."""
+def size(x, images):
+    """How many values a channel of so many images x has: a scalar, float32 or wider."""
     dtype = "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
-    return ops.cast(image_count(x), dtype) * float(x.shape[1] * x.shape[2])
+    return ops.cast(images, dtype) * float(x.shape[1] * x.shape[2])
 
 
 def repeat(mix, channels):

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_pibnas.engine.kernels import average_pool
 from keras_pibnas.layers.conv import ConvOp, check_groups
-from keras_pibnas.layers.primitives import average_pool
 from keras_pibnas.layers.separable import check_kernel_size
 
 

@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
+from keras_pibnas.engine.kernels import bias_add, convolution, depthwise, every_second, pointwise, tile
 from keras_pibnas.layers.batch_norm import BatchNorm, repeat
 from keras_pibnas.layers.op import Op, uniform
 from keras_pibnas.layers.pib_conv import weighted
-from keras_pibnas.layers.primitives import bias_add, convolution, depthwise, every_second, pointwise, tile
 from keras_pibnas.layers.separable import check_kernel_size
 
 

@@ -3,11 +3,10 @@
 import keras
 from keras import ops
 
+from keras_pibnas.engine.kernels import concatenate, pointwise, split, weigh
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import Op
-from keras_pibnas.layers.patches import weigh
 from keras_pibnas.layers.pib_conv import weighted
-from keras_pibnas.layers.primitives import concatenate, pointwise, split
 from keras_pibnas.layers.separable import check_kernel_size
 
 

@@ -2,8 +2,8 @@
 
 import keras
 
+from keras_pibnas.engine.kernels import bias_add, expand
 from keras_pibnas.layers.batch_norm import repeat
-from keras_pibnas.layers.primitives import bias_add, expand
 
 
 def uniform(fan_in):

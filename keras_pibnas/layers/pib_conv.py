@@ -5,9 +5,9 @@ import math
 import keras
 from keras import ops
 
+from keras_pibnas.engine.kernels import INNER, bias_add, convolution, depthwise, gelu_pointwise, pointwise, tile
 from keras_pibnas.layers.batch_norm import BatchNorm, repeat
 from keras_pibnas.layers.op import Op
-from keras_pibnas.layers.primitives import INNER, bias_add, convolution, depthwise, gelu_pointwise, pointwise, tile
 from keras_pibnas.layers.separable import check_kernel_size
 
 

@@ -5,9 +5,9 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_pibnas.engine.kernels import average_pool, gather, max_pool
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import SharedOp
-from keras_pibnas.layers.primitives import average_pool, gather, max_pool
 
 
 class _Pool(SharedOp):

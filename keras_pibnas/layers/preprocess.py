@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
+from keras_pibnas.engine.kernels import bias_add, convolution
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.layer_norm import LayerNorm
 from keras_pibnas.layers.op import uniform
-from keras_pibnas.layers.primitives import bias_add, convolution
 from keras_pibnas.layers.skip import FactorizedReduce
 
 

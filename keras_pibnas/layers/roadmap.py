@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
+from keras_pibnas.engine.kernels import bias_add, depthwise, gelu, pointwise, tile
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.layer_norm import LayerNorm
 from keras_pibnas.layers.op import Op
 from keras_pibnas.layers.pib_conv import check_expansion, depthwise_norm, weighted
-from keras_pibnas.layers.primitives import bias_add, depthwise, gelu, pointwise, tile
 from keras_pibnas.layers.separable import SepConv, check_kernel_size
 
 

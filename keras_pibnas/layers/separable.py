@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from keras_pibnas.engine.kernels import convolution, depthwise, tile
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import Op
-from keras_pibnas.layers.primitives import convolution, depthwise, tile
 
 
 def check_kernel_size(layer, size):

@@ -2,10 +2,10 @@
 
 import keras
 
-from keras_pibnas import genotypes, skeleton
+from keras_pibnas import engine, genotypes, skeleton
 from keras_pibnas.distribution import ReplicatedMixin
 from keras_pibnas.layers import AuxiliaryHead, DropPath, Identity, preprocess
-from keras_pibnas.layers.context import no_collection, one_variable_name
+from keras_pibnas.layers.batch_norm import synchronizing
 from keras_pibnas.layers.drop_path import check_rate
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.layers.preprocess import STEMS
@@ -19,24 +19,27 @@ class DiscreteNetwork(ReplicatedMixin, keras.Model):
     Attributes:
         normalization: (mean, std) of the pixels that it was trained on, scaled to [0, 1]: two tuples of a float a
             channel, or None. It is saved with the model, and `interop.export` applies it.
+        synchronized: as `build_network`.
     """
 
     normalization = None
+    synchronized = False
 
     def get_config(self):
-        return super().get_config() | {"normalization": self.normalization}
+        return super().get_config() | {"normalization": self.normalization, "synchronized": self.synchronized}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         normalization = config.pop("normalization", None)
-        model = super().from_config(config, custom_objects)
+        synchronized = config.pop("synchronized", False)
+        with synchronizing(synchronized):
+            model = super().from_config(config, custom_objects)
+        model.synchronized = synchronized
         model.normalization = normalization and tuple(map(tuple, normalization))
         return model
 
 
-@no_collection()
-@one_variable_name()
 def build_network(
     genotype,
     input_shape=(32, 32, 3),
@@ -46,6 +49,7 @@ def build_network(
     stem="conv3x3",
     auxiliary=False,
     drop_path=0.0,
+    synchronized=False,
 ):
     """The discrete network of a genotype, as DARTS evaluates it: a functional model whose layers are the ops.
 
@@ -58,6 +62,8 @@ def build_network(
         stem: "conv3x3" or "patchify".
         auxiliary: adds the auxiliary head for training, a third of the way from the end, where it needs 8 x 8 pixels.
         drop_path: rate at which edges drop samples in training; `callbacks.DropPathSchedule` raises it.
+        synchronized: whether batch normalization under a distribution strategy uses the statistics of the global batch,
+            so that several devices equal one; otherwise each replica uses its own images', as in Keras and PyTorch.
 
     Returns:
         A keras.Model from images (B, H, W, C) to logits (B, num_classes), or with auxiliary=True to
@@ -67,8 +73,15 @@ def build_network(
         ValueError: names the argument, its value and what would be right.
     """
     genotype = _checked(genotype, input_shape, num_classes, stem)
+    with synchronizing(bool(synchronized)), engine.current().building():
+        model = _built(genotype, tuple(input_shape), num_classes, channels, layers, stem, auxiliary, drop_path)
+    model.synchronized = bool(synchronized)
+    return model
+
+
+def _built(genotype, input_shape, num_classes, channels, layers, stem, auxiliary, drop_path):
     plans = skeleton.plan(layers, channels, len(genotype.normal_concat), len(genotype.reduce_concat))
-    images = keras.Input(tuple(input_shape), name="images")
+    images = keras.Input(input_shape, name="images")
     first = second = STEMS[stem](3 * channels, name="stem")(images)
     outputs = {}
     for plan in plans:
@@ -141,7 +154,7 @@ def inference_model(model):
     )
     outputs = clone.output["logits"] if isinstance(clone.output, dict) else clone.output
     plain = DiscreteNetwork(images, outputs, name=model.name)
-    plain.normalization = getattr(model, "normalization", None)
+    plain.normalization, plain.synchronized = (getattr(model, name, None) for name in ("normalization", "synchronized"))
     return plain
 
 

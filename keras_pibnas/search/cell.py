@@ -3,24 +3,24 @@
 import keras
 from keras import ops, tree
 
+from keras_pibnas import engine
+from keras_pibnas.engine.kernels import add_n, concatenate, split
 from keras_pibnas.layers import preprocess
-from keras_pibnas.layers.primitives import concatenate, split
 from keras_pibnas.search.edges import bundle_rows, bundles
-from keras_pibnas.search.mixed import MixedBundle, add_n
+from keras_pibnas.search.mixed import MixedBundle
 
 
 class RelaxedCell(keras.layers.Layer):
     """A cell with every op on every edge. DARTS, section 2.
 
-    Args: space: SearchSpace; plan: skeleton.CellPlan; nodes.
+    Args: space: SearchSpace; plan: skeleton.CellPlan; nodes; family: as `MixedBundle`.
     Call arguments: previous (the outputs of the two cells before, (B, H, W, C) each); mix (`bundle_weights` of the
-    softmax of the cell's alphas); training. Returns (B, H', W', nodes * channels).
+    cell's op weights); training. Returns (B, H', W', nodes * channels).
     """
 
-    def __init__(self, space, plan, nodes, **kwargs):
-        super().__init__(**kwargs)
-        self._convert_input_args = False  # mix stays float32, whatever floats the images have
-        self.space, self.plan, self.nodes = space, plan, nodes
+    def __init__(self, space, plan, nodes, family=None, **kwargs):
+        super().__init__(autocast=False, **kwargs)  # mix stays float32, whatever floats the images have
+        self.space, self.plan, self.nodes, self.family = space, plan, nodes, family
         dtype = self.dtype_policy
         channels = plan.channels
         self.preprocess_0 = preprocess(
@@ -29,7 +29,7 @@ class RelaxedCell(keras.layers.Layer):
         self.preprocess_1 = preprocess(channels, plan.in_channels_prev, False, False, dtype=dtype)
         self.edges = bundles(nodes)
         self.bundles = [
-            MixedBundle(space, channels, 2 if plan.reduction and index < 2 else 1, len(edges), dtype=dtype)
+            MixedBundle(space, channels, 2 if plan.reduction and index < 2 else 1, len(edges), family, dtype=dtype)
             for index, edges in enumerate(self.edges)
         ]
 
@@ -45,26 +45,27 @@ class RelaxedCell(keras.layers.Layer):
             bundle.build((shape[0], *sides, self.plan.channels))
             bundle.built = True
 
-    def call(self, previous, mix, training=False, run=None):
-        """run: calls a layer with (layer, x, mix, training); `traced.TracedBundles` does it in less time."""
-        run = run or _run
-        return self._walk(run(Preprocessing(self), previous, None, training), mix, training, run)
-
-    def _walk(self, states, mix, training, run):
-        """From states 0 and 1 through all nodes to the concatenated output."""
-        states, arrived = list(states), [[] for _ in range(self.nodes)]
+    def call(self, previous, mix, training=False):
+        call = engine.current().call
+        states = list(call(Preprocessing(self), previous, weights=None, training=training))
+        arrived = [[] for _ in range(self.nodes)]
         for source, (bundle, edges, weights) in enumerate(zip(self.bundles, self.edges, mix, strict=True)):
-            outputs = run(bundle, states[source], weights, training)
+            outputs = call(bundle, states[source], weights=weights, training=training)
             for (_, node), output in zip(edges, outputs, strict=True):
                 arrived[node].append(output)
-            if source:  # now all edges into node source - 1 have been computed. A sum is linear, so it holds for Duals.
-                states.append(tree.map_structure(lambda *edges: add_n(edges), *arrived[source - 1]))
-        return tree.map_structure(lambda *nodes: concatenate(nodes), *states[2:])
+            if source:  # now all edges into node source - 1 have been computed
+                states.append(_each(add_n, arrived[source - 1]))
+        return _each(concatenate, states[2:])
 
     def compute_output_shape(self, previous):
         shape = self.preprocess_1.compute_output_shape(previous[1])
         sides = tuple(-(-side // 2) for side in shape[1:3]) if self.plan.reduction else shape[1:3]
         return (shape[0], *sides, self.nodes * self.plan.channels)
+
+
+def _each(function, parts):
+    """A linear function of tensors; an engine may pass pairs of a value and its derivative, and it is for each side."""
+    return tree.map_structure(lambda *tensors: function(tensors), *parts)
 
 
 def bundle_weights(mix, nodes):
@@ -73,20 +74,14 @@ def bundle_weights(mix, nodes):
     return [ops.stack([rows[index] for index in bundle]) for bundle in bundle_rows(nodes)]
 
 
-def _run(layer, x, mix, training):
-    return layer(x, mix=mix, training=training)
-
-
 class Preprocessing:
-    """The two layers that a cell's inputs go through: (two tensors) -> states 0 and 1.
-
-    To `traced.TracedBundles` it is like a bundle. As one: two calls of a shared function must not run at the same time.
-    """
+    """The two layers that a cell's inputs go through: (two tensors) -> states 0 and 1. To an engine, like a bundle."""
 
     any_width, strides = True, 1
 
     def __init__(self, cell):
-        self.layers = cell.preprocess_0, cell.preprocess_1
+        self.layers, self.family = (cell.preprocess_0, cell.preprocess_1), cell.family
+        self.synchronizes = cell.bundles[0].synchronizes
 
     @property
     def trainable_variables(self):
@@ -96,10 +91,10 @@ class Preprocessing:
     def non_trainable_variables(self):
         return [variable for layer in self.layers for variable in layer.non_trainable_variables]
 
-    def __call__(self, previous, mix=None, training=False):
+    def __call__(self, previous, weights=None, training=False):
         return self.outputs(self.total(self.inputs(previous), training))
 
-    def inputs(self, previous, mix=None):
+    def inputs(self, previous, weights=None):
         return {"x": previous[0], "other": previous[1]}
 
     def total(self, inputs, training):

@@ -1,7 +1,7 @@
 """What a user may hand to a supernet."""
 
 from keras_pibnas import skeleton
-from keras_pibnas.layers.replicas import strategy_replicas
+from keras_pibnas.engine.replicas import strategy_replicas
 
 HVPS = ("exact", "finite_difference")
 
@@ -21,10 +21,12 @@ def check_settings(**settings):
         raise ValueError(f"hvp must be one of {', '.join(HVPS)}. Received: hvp={settings['hvp']!r}")
     if not isinstance(settings["remat"], bool):
         raise ValueError(f"remat must be True or False. Received: remat={settings['remat']!r}")
-    if settings["remat"] and strategy_replicas() > 1:
+    if not isinstance(settings["synchronized"], bool):
+        raise ValueError(f"synchronized must be True or False. Received: {settings['synchronized']!r}")
+    if settings["remat"] and settings["synchronized"] and strategy_replicas() > 1:
         raise ValueError(
-            "remat works on one device: under a strategy of several, each holds its share of the batch alone. "
-            f"Received: remat=True, {strategy_replicas()} devices"
+            "Under a strategy of several devices, remat works where each replica normalizes by its own images. "
+            f"Received: remat=True, synchronized=True, {strategy_replicas()} devices"
         )
     skeleton.plan(settings["layers"], settings["channels"], nodes, nodes)
     return settings | {"input_shape": tuple(settings["input_shape"])}
@@ -43,7 +45,7 @@ def check_pair(data):
 
 
 def _is_batch(part):
-    return isinstance(part, tuple | list) and len(part) == 2
+    return isinstance(part, tuple | list) and len(part) in (2, 3)
 
 
 def _describe(data):

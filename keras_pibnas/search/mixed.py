@@ -4,9 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_pibnas.engine.kernels import add_n, bias_add, concatenate, constant, pointwise, split, tile
+from keras_pibnas.engine.replicas import replica_count
 from keras_pibnas.layers import Op, SharedOp
-from keras_pibnas.layers.native import constant
-from keras_pibnas.layers.primitives import bias_add, concatenate, pointwise, split, tile
+from keras_pibnas.layers.batch_norm import synchronized_by_default
 from keras_pibnas.spaces import canonical
 
 
@@ -16,14 +17,15 @@ class MixedBundle(keras.layers.Layer):
     Edge e gives sum_o mix[e, o] * o(x). The weight is folded into each op's last kernel or normalization; what has no
     kernel (pools, identity) is computed once and weighted for all edges together; `none` adds nothing and is left out.
 
-    Args: space: SearchSpace; channels: C; strides; branches: E.
-    Call arguments: x; mix (E, O), weights in the order of the space's primitives; training.
+    Args: space: SearchSpace; channels: C; strides; branches: E; family: an object that layers have in common which
+    differ in nothing but sizes, so that an engine may trace them once.
+    Call arguments: x; weights (E, O) of the ops, in the order of the space's primitives; training.
     """
 
-    def __init__(self, space, channels, strides, branches, **kwargs):
-        super().__init__(**kwargs)
-        self._convert_input_args = False  # mix stays float32, whatever floats the images have
-        self.channels, self.strides, self.branches = channels, strides, branches
+    def __init__(self, space, channels, strides, branches, family=None, **kwargs):
+        super().__init__(autocast=False, **kwargs)  # weights stay float32, whatever floats the images have
+        self.channels, self.strides, self.branches, self.family = channels, strides, branches, family
+        self.synchronized = synchronized_by_default()
         self.columns = [i for i, name in enumerate(space.primitives) if canonical(name) != "none"]
         self.ops = [
             space.build_op(space.primitives[i], channels, strides, branches, dtype=self.dtype_policy)
@@ -40,8 +42,13 @@ class MixedBundle(keras.layers.Layer):
             op.build(input_shape)
             op.built = True
 
-    def call(self, x, mix, training=False):
-        return self.outputs(self.total(self.inputs(x, mix), training))
+    @property
+    def synchronizes(self):
+        """Whether replicas exchange something inside, so that no function can be shared."""
+        return self.synchronized and replica_count() > 1
+
+    def call(self, x, weights, training=False):
+        return self.outputs(self.total(self.inputs(x, weights), training))
 
     def inputs(self, x, mix):
         """The tensors that `total` takes, by name.
@@ -133,14 +140,3 @@ def _source(branches, channels):
 
 def _copies(branches, channels):
     return np.tile(np.eye(channels, dtype="float32"), branches)
-
-
-def add_n(tensors):
-    """The sum, in one pass where the backend has it."""
-    if len(tensors) == 1:
-        return tensors[0]
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.add_n(tensors)
-    return sum(tensors[1:], tensors[0])

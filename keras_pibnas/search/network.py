@@ -1,45 +1,48 @@
-"""The relaxed network: all cells of the supernet, as a function of images and alphas."""
+"""The relaxed network: all cells of the supernet, as a function of images and op weights."""
 
 import keras
 from keras import ops, tree
 
-from keras_pibnas import skeleton
-from keras_pibnas.layers.context import no_collection, one_variable_name
+from keras_pibnas import engine, skeleton
+from keras_pibnas.layers.batch_norm import synchronizing
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.layers.preprocess import STEMS
 from keras_pibnas.search.cell import RelaxedCell, bundle_weights
-from keras_pibnas.search.traced import TracedBundles
+
+
+class Family:
+    """What the cells and bundles of a network have in common: those that are alike differ in nothing but sizes."""
 
 
 class RelaxedNetwork(keras.Model):
     """Stem, cells, average over the image, linear classifier. Its trainable variables are exactly the weights w.
 
     Args: as `Supernet`.
-    Call arguments: images (B, H, W, C); alphas: [normal, reduce], each (edges, ops), float32; training.
+    Call arguments: images (B, H, W, C); mix: the op weights [normal, reduce], each (edges, ops), float32; training.
     Returns: logits (B, num_classes), float32 or wider.
     """
 
-    def __init__(self, space, input_shape, num_classes, channels, layers, nodes, stem, **kwargs):
-        super().__init__(**kwargs)
-        self._convert_input_args = False  # Keras would round the alphas to the policy's narrow floats
-        dtype = self.dtype_policy
+    def __init__(
+        self, space, input_shape, num_classes, channels, layers, nodes, stem, synchronized=False, **kwargs
+    ):
+        super().__init__(autocast=False, **kwargs)  # op weights stay float32, whatever floats the images have
+        dtype, family = self.dtype_policy, Family()
         self.nodes = nodes
-        self.stem = STEMS[stem](3 * channels, dtype=dtype, name="stem")
-        plans = skeleton.plan(layers, channels, nodes, nodes)
-        self.cells = [
-            RelaxedCell(space, plan, nodes, dtype=dtype, name=f"cell_{plan.index}") for plan in plans
-        ]
-        features = plans[-1].out_channels
-        wide = "float64" if dtype.compute_dtype == "float64" else "float32"
-        start = uniform(features)
-        self.classifier = keras.layers.Dense(
-            num_classes, kernel_initializer=start, bias_initializer=start, dtype=wide, name="classifier"
-        )
-        self._build_all((None, *input_shape), features)
-        self.run = TracedBundles()
+        with synchronizing(synchronized):
+            self.stem = STEMS[stem](3 * channels, dtype=dtype, name="stem")
+            plans = skeleton.plan(layers, channels, nodes, nodes)
+            self.cells = [
+                RelaxedCell(space, plan, nodes, family, dtype=dtype, name=f"cell_{plan.index}") for plan in plans
+            ]
+            features = plans[-1].out_channels
+            wide = "float64" if dtype.compute_dtype == "float64" else "float32"
+            start = uniform(features)
+            self.classifier = keras.layers.Dense(
+                num_classes, kernel_initializer=start, bias_initializer=start, dtype=wide, name="classifier"
+            )
+            with engine.current().building():
+                self._build_all((None, *input_shape), features)
 
-    @no_collection()
-    @one_variable_name()
     def _build_all(self, shape, features):
         self.stem.build(shape)
         self.stem.built = True
@@ -51,15 +54,13 @@ class RelaxedNetwork(keras.Model):
         self.classifier.build((None, features))
         self.built = True
 
-    def call(self, images, alphas, training=False, run=None):
-        """run: runs stem, cells and classifier; by default `TracedBundles` on tensors."""
-        run = run or self.run
-        mix = [bundle_weights(ops.softmax(ops.convert_to_tensor(alpha), axis=-1), self.nodes) for alpha in alphas]
-        first = second = run.whole(self.stem, ops.cast(images, self.compute_dtype), training)
+    def call(self, images, mix, training=False):
+        call = engine.current().call
+        mix = [bundle_weights(ops.convert_to_tensor(weights), self.nodes) for weights in mix]
+        first = second = call(self.stem, ops.cast(images, self.compute_dtype), training=training)
         for cell in self.cells:
-            output = cell((first, second), mix=mix[cell.plan.reduction], training=training, run=run)
-            first, second = second, output
-        return run.whole(self.classifier, tree.map_structure(self._features, second), training)
+            first, second = second, cell((first, second), mix=mix[cell.plan.reduction], training=training)
+        return call(self.classifier, tree.map_structure(self._features, second))
 
     def _features(self, images):
         return ops.mean(ops.cast(images, self.classifier.compute_dtype), axis=(1, 2))

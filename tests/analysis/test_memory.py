@@ -3,7 +3,7 @@ import pytest
 
 import keras_pibnas as kp
 from keras_pibnas.analysis import activation_timeline, peak_activation_memory
-from keras_pibnas.layers import native
+from keras_pibnas.engine.tensorflow import kernels as native
 
 # All images are 4 x 4 pixels: C channels are 16 C values.
 IMAGE = (4, 4, 1)

@@ -25,6 +25,7 @@ def supernet(seed=0, **settings):
         "channels": 2,
         "layers": 3,
         "nodes": 1,
+        "synchronized": True,
     }
     model = kp.Supernet(**small | settings)
     for alpha in model.alphas:  # away from zero, where all ops weigh the same
@@ -33,11 +34,11 @@ def supernet(seed=0, **settings):
     return model
 
 
-def network(seed=0):
+def network(seed=0, synchronized=True):
     keras.utils.set_random_seed(seed)
     cells = (("pib_conv_3x3", 0), ("skip_connect", 1)), (("max_pool_3x3", 0), ("sep_conv_3x3", 1))
     genotype = kp.Genotype(*cells, normal_concat=(2,), reduce_concat=(2,))
-    model = kp.build_network(genotype, (8, 8, 3), 3, channels=2, layers=3)
+    model = kp.build_network(genotype, (8, 8, 3), 3, channels=2, layers=3, synchronized=synchronized)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(kp.optimizers.SGD(0.1, global_clipnorm=0.5), loss, metrics=["accuracy"])
     return model

@@ -62,15 +62,13 @@ def test_alpha_gradients_agree_to_3_percent(policy, kwargs, digits, wide):
 def test_what_stays_float32(policy, digits, monkeypatch):
     mixes = []
     call = MixedBundle.call
-    record = lambda *args, **kwargs: (mixes.append(kwargs["mix"]), call(*args, **kwargs))[1]  # noqa: E731
+    record = lambda *args, **kwargs: (mixes.append(kwargs["weights"]), call(*args, **kwargs))[1]  # noqa: E731
     monkeypatch.setattr(MixedBundle, "call", record)
     model = supernet(policy, channels=2)
     images, labels = (part[:8] for part in digits[0])
-    weights, alphas = (
-        [v.value for v in group] for group in (model.network.trainable_variables, model.alphas)
-    )
-    slopes, seen = model.loss_gradient(weights, alphas, (images, labels), alphas)
-    floats = [*mixes, *alphas, *weights, *slopes, *seen.state, seen.loss, seen.logits]
+    gradient = model.weight_gradient((images, labels))
+    weights, seen = [v.value for v in model.trainable_variables], gradient.aux
+    floats = [*mixes, *weights, *gradient.value, *seen.statistics, seen.loss, seen.logits]
     assert len(mixes) == 3 * 2  # cells, and the two states that each one's only node reads
     assert {keras.backend.standardize_dtype(value.dtype) for value in floats} == {"float32"}
     assert model.network.stem(images).dtype == keras.DTypePolicy(policy).compute_dtype

@@ -8,6 +8,7 @@ import small_runs
 import tensorflow as tf
 
 import keras_pibnas as kp
+from keras_pibnas.layers.batch_norm import synchronizing
 from keras_pibnas.layers.separable import DilConv
 
 ORDERS = {
@@ -70,7 +71,7 @@ def in_float32(strategy):
     one = DilConv(**options)
     want = one(x, training=True)
     keras.utils.set_random_seed(0)
-    with strategy.scope():
+    with strategy.scope(), synchronizing(True):
         two = DilConv(**options)
         two.build(x.shape)
         two.built = True

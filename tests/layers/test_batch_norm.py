@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pibnas.layers import BatchNorm, native
-from keras_pibnas.layers.primitives import bias_add, pointwise
-from keras_pibnas.layers.replicas import replica_count, replica_moments, replica_sum
+from keras_pibnas.engine.kernels import bias_add, pointwise
+from keras_pibnas.engine.replicas import replica_count, replica_moments, replica_sum
+from keras_pibnas.engine.tensorflow import kernels as native
+from keras_pibnas.layers import BatchNorm
 
 
 def images(*shape, mean=0.0, deviation=1.0, dtype="float32"):

@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 
 import keras_pibnas as kp
+from keras_pibnas.engine.tensorflow import kernels as native
+from keras_pibnas.engine.tensorflow.derivatives import tapes_alone
+from keras_pibnas.engine.tensorflow.jvp import jvp
 from keras_pibnas.interop import torch_weights
-from keras_pibnas.layers import BatchNorm, native
-from keras_pibnas.layers.derivatives import tapes_alone
-from keras_pibnas.search.dual import derivative_along
+from keras_pibnas.layers import BatchNorm
 
 GOLDEN = np.load(Path(__file__).parent.parent / "golden" / "ops_C6.npz")
 POOLS = ("max_pool_3x3", "avg_pool_3x3")
@@ -216,7 +217,7 @@ def product_along(op, x, values, mix, weighting, vectors):
     loss = lambda first, *weights: smooth_loss(op, x, first, weights, mix, weighting)  # noqa: E731
     with tapes_alone(), tf.GradientTape() as tape:
         tape.watch(mix)
-        slope = derivative_along(loss, values, vectors).tangent
+        slope = jvp(loss, values, vectors).tangent
         return tape.gradient(slope, mix)
 
 

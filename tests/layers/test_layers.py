@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_pibnas.engine.kernels import average_pool, max_pool
 from keras_pibnas.layers import (
     AuxiliaryHead,
     ConvStem,
@@ -14,7 +15,6 @@ from keras_pibnas.layers import (
     ReLUConvBN,
     preprocess,
 )
-from keras_pibnas.layers.primitives import average_pool, max_pool
 
 
 def images(*shape, seed=0, dtype="float32"):

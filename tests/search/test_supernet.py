@@ -1,9 +1,6 @@
 """The supernet as a Keras model, on a small space."""
 
-import functools
-import graphlib
 import json
-import operator
 
 import keras
 import numpy as np
@@ -12,7 +9,6 @@ import tensorflow as tf
 
 import keras_pibnas as kp
 from keras_pibnas.search import check
-from keras_pibnas.search.supernet import hessian_vector_product
 
 SPACE = kp.spaces.SearchSpace(
     "small", ("none", "skip_connect", "max_pool_3x3", "dil_conv_3x3"), pool_norm=True
@@ -57,6 +53,11 @@ def float64():
 
 def numbers(variables):
     return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def assert_equal(before, after):
@@ -108,9 +109,11 @@ def test_train_step_is_algorithm_1(eagerly):
     ]
     weights = numbers(supernet.network.trainable_variables)
     kernel = supernet.network.stem.kernel.numpy()
-    slope, seen = supernet.weight_gradient(
-        [tf.constant(w) for w in weights], [tf.constant(a) for a in alphas], TRAIN
-    )
+    kept = numbers(supernet.alphas)
+    assign(supernet.alphas, alphas)
+    both = supernet.weight_gradient(TRAIN)
+    slope, seen = both.value, both.aux
+    assign(supernet.alphas, kept)
     assert_equal(before, numbers(supernet.variables))
     norm = np.sqrt(sum(np.sum(np.square(g)) for g in slope))
     weights = [
@@ -141,20 +144,27 @@ def test_second_order_against_finite_differences(eagerly, float64):
     for velocity in supernet.optimizer.velocities:
         velocity.assign(0.1 * generator.normal(size=velocity.shape))
     train, valid = ((images.astype("float64"), labels) for images, labels in (TRAIN, VALID))
-    weights = [tf.convert_to_tensor(v.value) for v in supernet.network.trainable_variables]
-    alphas = [tf.convert_to_tensor(alpha.value) for alpha in supernet.alphas]
-    directions = [tf.constant(generator.normal(size=alpha.shape)) for alpha in alphas]
+    weights, alphas = numbers(supernet.network.trainable_variables), numbers(supernet.alphas)
+    directions = [generator.normal(size=alpha.shape) for alpha in alphas]
 
-    def valid_loss(step):
-        moved = [alpha + step * d for alpha, d in zip(alphas, directions, strict=True)]
-        gradient, _ = supernet.weight_gradient(weights, moved, train)
-        return supernet.see(supernet.virtual_step(weights, gradient), moved, valid).loss
+    def valid_loss(step, moving=True):
+        """L_valid(w', alpha + step * direction), by assigning; w' = w where moving is false."""
+        assign(supernet.alphas, [alpha + step * d for alpha, d in zip(alphas, directions, strict=True)])
+        velocities = numbers(supernet.optimizer.velocities)
+        gradient = [np.array(g) for g in supernet.weight_gradient(train).value]
+        moved = [
+            w - 0.1 * (0.9 * v + g + 3e-4 * w) * moving for w, v, g in zip(weights, velocities, gradient, strict=True)
+        ]
+        assign(supernet.network.trainable_variables, moved)
+        loss = float(supernet.weight_gradient(valid).aux.loss)
+        assign(supernet.network.trainable_variables, weights)
+        assign(supernet.alphas, alphas)
+        return loss
 
     exact = supernet.alpha_gradients(train, valid)
-    slope = sum(float(tf.reduce_sum(g * d)) for g, d in zip(exact, directions, strict=True))
-    np.testing.assert_allclose(slope, float(valid_loss(1e-6) - valid_loss(-1e-6)) / 2e-6, rtol=1e-5)
-    first, _ = supernet.loss_gradient(weights, alphas, valid, alphas)
-    first_slope = sum(float(tf.reduce_sum(g * d)) for g, d in zip(first, directions, strict=True))
+    slope = sum(float(np.sum(np.array(g) * d)) for g, d in zip(exact, directions, strict=True))
+    np.testing.assert_allclose(slope, (valid_loss(1e-6) - valid_loss(-1e-6)) / 2e-6, rtol=1e-5)
+    first_slope = (valid_loss(1e-6, moving=False) - valid_loss(-1e-6, moving=False)) / 2e-6
     assert abs(first_slope - slope) > 1e-3 * abs(slope)  # so the test tells the orders apart
 
 
@@ -184,34 +194,6 @@ def test_traced_bundles_compute_what_eager_ones_do(order, remat):
         assert np.linalg.norm(one - other) < 1e-3 * np.linalg.norm(other)
 
 
-def test_the_product_alone_computes_what_no_pass_has_kept():
-    """Bundles may have been traced for gradients by weights alone, and the product may be asked for by itself."""
-    supernet = small(layers=3, seed=0, order=2)
-    supernet.compile(optimizer=kp.optimizers.SGD(0.1))
-    variables = supernet.network.trainable_variables, supernet.alphas
-    weights, alphas = ([tf.convert_to_tensor(variable) for variable in part] for part in variables)
-    gradient = tf.function(lambda: supernet.weight_gradient(weights, alphas, TRAIN)[0])()
-    alone = tf.function(lambda: supernet.vector_product(weights, alphas, TRAIN, gradient))()
-    with tf.GradientTape() as tape:
-        tape.watch(alphas)
-        nested, _ = supernet.loss_gradient(weights, alphas, TRAIN, weights)
-    for one, other in zip(alone, hessian_vector_product(tape, nested, alphas, gradient), strict=True):
-        assert np.linalg.norm(one - other) < 1e-3 * np.linalg.norm(other)
-
-
-def test_bundles_traced_for_weights_alone_are_traced_again_for_second_order():
-    supernets = [small(layers=3, seed=0, order=2) for _ in range(2)]
-    for supernet in supernets:
-        supernet.compile(optimizer=kp.optimizers.SGD(0.1))
-    first = supernets[0]
-    supernets[1].set_weights(first.get_weights())
-    variables = first.network.trainable_variables, first.alphas
-    weights, alphas = ([tf.convert_to_tensor(variable) for variable in part] for part in variables)
-    tf.function(lambda: first.weight_gradient(weights, alphas, TRAIN)[0])()
-    for one, other in zip(*(supernet.alpha_gradients(TRAIN, VALID) for supernet in supernets), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
-
-
 KERNELS = kp.spaces.SearchSpace(
     "kernels",
     ("skip_connect", "max_pool_3x3", "avg_pool_3x3", "sep_conv_5x5", "dil_conv_5x5", "conv_7x1_1x7", "pib_conv_7x7"),
@@ -224,13 +206,8 @@ def test_traces_for_any_side(side):
     """Sides that are multiples of 8 share a trace; all sides of the others, and halved ones, have their own."""
     supernet = small(space=KERNELS, input_shape=(side, side, 3), seed=0, remat=side == 32)
     batch = data(count=4, side=side)
-    values = lambda variables: [tf.convert_to_tensor(variable.value) for variable in variables]  # noqa: E731
-
-    def gradient():
-        weights = values(supernet.network.trainable_variables)
-        return supernet.loss_gradient(weights, values(supernet.alphas), batch, weights)[0]
-
     supernet.compile()
+    gradient = lambda: supernet.weight_gradient(batch).value  # noqa: E731
     traced = [np.ravel(g) for g in tf.function(gradient, autograph=False)()]
     tf.config.run_functions_eagerly(True)
     try:
@@ -239,39 +216,6 @@ def test_traces_for_any_side(side):
         tf.config.run_functions_eagerly(False)
     traced, eager = np.concatenate(traced), np.concatenate(eager)
     assert np.linalg.norm(traced - eager) < 1e-2 * np.linalg.norm(eager)  # a ReLU near its kink may fall otherwise
-
-
-@pytest.mark.parametrize(
-    "settings", ({"order": 1}, {"order": 2}, {"order": 2, "remat": True}, {"order": 2, "hvp": "finite_difference"})
-)
-def test_calls_of_a_shared_function_wait_for_each_other(settings):
-    """Of two calls of a function with oneDNN's kernels, one must need the other: else TensorFlow runs them at once.
-
-    But for the two bundles that read a cell's inputs, which have equally many channels.
-    """
-    supernet = small(layers=4, seed=0, **settings)
-    supernet.compile()
-    supernet._maybe_symbolic_build(data_batch=(TRAIN, VALID))
-    graph = tf.function(supernet.train_step, autograph=False).get_concrete_function((TRAIN, VALID)).graph
-    sources = {op: {tensor.op for tensor in op.inputs} | set(op.control_inputs) for op in graph.get_operations()}
-    needed, calls = {}, {}  # by op: itself and all that it needs, as bits of a number
-    for number, op in enumerate(graphlib.TopologicalSorter(sources).static_order()):
-        needed[op] = functools.reduce(operator.or_, (needed[source] for source in sources[op]), 1 << number)
-        name = op.get_attr("f").name if op.type == "PartitionedCall" else ""
-        if "shared" in name:
-            ranked = [tensor.shape for tensor in op.inputs if tensor.shape.rank is not None]  # what is kept is not
-            sizes = [tuple(shape) for shape in ranked if None not in shape[1:]]
-            apart = calls.setdefault(name, [])  # calls, and pairs of them, of which each needs all before it
-            if apart and not needed[op] & apart[-1][0]:
-                assert apart[-1][1] == sizes and apart[-1][0].bit_count() == 1, op.name
-                apart[-1] = apart[-1][0] | 1 << number, sizes
-            else:
-                assert not apart or needed[op] & apart[-1][0] == apart[-1][0], op.name
-                apart.append((1 << number, sizes))
-            assert len(apart) < 2 or needed[op] & apart[-2][0] == apart[-2][0], op.name
-            assert any(len(size) == 4 and size[-1] > 1 for size in sizes), op.name
-    pairs = [numbers.bit_count() == 2 for apart in calls.values() for numbers, _ in apart]
-    assert any(pairs) and not all(pairs)
 
 
 def test_one_trace_for_batches_of_all_sizes(monkeypatch):
@@ -468,6 +412,7 @@ def test_ops_of_users_with_constants_branches_loops_and_random_parts(order, loop
         ({"stem": "conv"}, "conv3x3, patchify. Received: stem='conv'"),
         ({"order": 3}, "1 or 2. Received: order=3"),
         ({"remat": 1}, "True or False. Received: remat=1"),
+        ({"synchronized": 0}, "synchronized must be True or False. Received: 0"),
         ({"hvp": "approximate"}, "exact, finite_difference. Received: hvp='approximate'"),
     ),
 )
@@ -476,11 +421,11 @@ def test_wrong_arguments(wrong, message):
         small(**wrong)
 
 
-def test_remat_needs_one_device(monkeypatch):
+def test_remat_and_synchronized_statistics_need_one_device(monkeypatch):
     monkeypatch.setattr(check, "strategy_replicas", lambda: 2)
-    small()
-    with pytest.raises(ValueError, match="Received: remat=True, 2 devices"):
-        small(remat=True)
+    small(remat=True)
+    with pytest.raises(ValueError, match="Received: remat=True, synchronized=True, 2 devices"):
+        small(remat=True, synchronized=True)
 
 
 def test_wrong_data():

@@ -3,11 +3,10 @@
 import tensorflow as tf
 
 import keras_pibnas as kp
-from keras_pibnas.layers.context import one_variable_name
 
 
 def test_variables_have_one_name_in_tensorflow_and_their_own_in_keras():
-    with tf.name_scope("outside"), one_variable_name():
+    with tf.name_scope("outside"), kp.engine.current().building():
         inside = tf.Variable(1.0, name="inside")
     assert inside.name == "variable:0"
     assert tf.Variable(1.0, name="after").name == "after:0"

@@ -1,9 +1,13 @@
-"""Fast paths for TensorFlow on a CPU with oneDNN, each equal to the plain form in `primitives` (held by a test).
+"""Kernels for TensorFlow on a CPU with oneDNN, each equal to the plain form in `engine.kernels` (held by a test).
 
 A convolution is bilinear in input and kernel, so three functions are closed under differentiation: the convolution, its
 transpose in the input, and its transpose in the kernel (the filter gradient). `_closed` ties them together, and every
 derivative of any order is again one of the three, computed in the form that is fast here: grouped convolutions run
 natively, but oneDNN's depthwise filter gradient is ten times slower when the kernel is wider than 3 columns or dilated.
+
+Functions shared by layers call these with other numbers of channels, perhaps at the same time, so all are re-entrant.
+TensorFlow's fused batch normalization is not: with oneDNN its node holds the number of channels while it runs, and it
+writes out of bounds where two calls overlap (TensorFlow 2.21).
 """
 
 import contextvars
@@ -12,17 +16,13 @@ import warnings
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_pibnas import onednn
-from keras_pibnas.layers.context import holding
-from keras_pibnas.layers.replicas import replica_count
-
-_TENSORFLOW = keras.backend.backend() == "tensorflow"
-if _TENSORFLOW:
-    import tensorflow as tf
-
-    from keras_pibnas.layers.derivatives import aside, here, is_along_directions, is_transposing, with_gradient
-
+from keras_pibnas.engine.context import holding
+from keras_pibnas.engine.replicas import replica_count
+from keras_pibnas.engine.tensorflow.derivatives import aside, here, is_along_directions, is_transposing, with_gradient
+from keras_pibnas.engine.tensorflow.patches import weigh as weigh
 
 # What a side that is unknown is known to be, inside `any_side`: a multiple of one, and at least the other.
 MULTIPLE, LEAST = 4, 8
@@ -43,8 +43,7 @@ def for_any_side(x, strides):
 def available(x):
     """Whether the fast paths hold for tensor x: TensorFlow, no GPU, oneDNN on for its floats, known side."""
     return (
-        _TENSORFLOW
-        and keras.backend.standardize_dtype(x.dtype) in ("float32", "bfloat16")
+        keras.backend.standardize_dtype(x.dtype) in ("float32", "bfloat16")
         and not isinstance(x, keras.KerasTensor)
         and (None not in x.shape[1:3] or _ANY_SIDE.get())
         and _onednn(keras.backend.standardize_dtype(x.dtype))
@@ -72,20 +71,14 @@ def _accelerated():
     return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
 
 
-def adds_up_in_bfloat16(x):
-    """Whether sums of products of x would have 8 digits: TensorFlow's own kernels on a CPU, without oneDNN's."""
-    narrow = is_tensorflow(x) and keras.backend.standardize_dtype(x.dtype) == "bfloat16"
-    return narrow and not _accelerated() and not _onednn("bfloat16")
-
-
-def is_tensorflow(x):
-    """Whether x is a tensor that TensorFlow computes with (and no symbolic one)."""
-    return _TENSORFLOW and not isinstance(x, keras.KerasTensor)
+def multiplies_bfloat16():
+    """Whether sums of products of bfloat16 are float32's; TensorFlow's own kernels on a CPU keep 8 digits."""
+    return _accelerated() or _onednn("bfloat16")
 
 
 def constant(make, *arguments, dtype=None):
     """The array make(*arguments) as a tensor; in a graph of TensorFlow, one tensor for all that ask for it."""
-    graph = None if not _TENSORFLOW or tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
     if graph is None or replica_count() > 1:
         return keras.ops.convert_to_tensor(make(*arguments), dtype)
     if not hasattr(graph, "keras_pibnas_constants"):
@@ -441,6 +434,10 @@ def convolution(x, kernel, strides, dilation, padding="VALID"):
     return tf.nn.conv2d(x, kernel, strides, padding, dilations=dilation)
 
 
+def add_n(tensors):
+    return tf.add_n(tensors)
+
+
 def gather(values, index):
     return tf.gather(values, index)
 
@@ -458,13 +455,13 @@ def mean(x):
 
 
 def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon, relu=False):
-    """Normalizes x (B, H, W, C) with its own statistics, its ReLU included, in one kernel each way.
+    """Normalizes x (B, H, W, C) of mean zero, in float32, with its own variance, its ReLU included.
 
-    x: in float32 of mean zero. All others are (C,) and float32. Returns the output and the moved moving statistics,
-    through which no gradient flows. Derivatives are right to the second.
+    All others are (C,) and float32. Returns the output and the moved moving statistics, through which no gradient
+    flows. Derivatives are right to the second.
 
     TensorFlow's kernel computes the statistics itself, but adds up one by one: variances are 2e-6 off, and then ReLUs
-    and maxima near a tie fall on the other side. Only where x has few digits anyway is that left to it.
+    and maxima near a tie fall on the other side.
     """
     scale, offset, moving_mean, moving_variance = (
         tf.convert_to_tensor(value) for value in (scale, offset, moving_mean, moving_variance)
@@ -474,97 +471,84 @@ def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon
 
     @with_gradient
     def normalize(x, scale, offset):
-        if x.dtype == tf.float32:
-            values = tf.cast(tf.size(x) // tf.size(scale), tf.float32)
-            # The norms of columns take one pass, where a square and its mean take two.
-            norms = tf.raw_ops.EuclideanNorm(input=x, axis=1)
-            variance = tf.reduce_sum(tf.square(norms), (0, 1)) / values
-            saved = [tf.zeros_like(variance), variance, variance]
-            y = tf.nn.bias_add(_over_deviation(x, scale, variance, epsilon), offset)
-            unbiased = variance * (values / tf.maximum(values - 1.0, 1.0))
-            moved[:] = [momentum * moving_mean, moving_variance + (1.0 - momentum) * (unbiased - moving_variance)]
-        else:
-            y, *statistics = tf.raw_ops.FusedBatchNormV3(
-                x=x, scale=scale, offset=offset, mean=moving_mean, variance=moving_variance, epsilon=epsilon,
-                exponential_avg_factor=1.0 - momentum,
-            )  # fmt: skip
-            moved[:], saved = statistics[:2], statistics[2:]
+        values = _values_a_channel(x, scale)
+        # The norms of columns take one pass, where a square and its mean take two.
+        norms = tf.raw_ops.EuclideanNorm(input=x, axis=1)
+        variance = tf.reduce_sum(tf.square(norms), (0, 1)) / values
+        y = tf.nn.bias_add(_over_deviation(x, scale, variance, epsilon), offset)
+        unbiased = variance * (values / tf.maximum(values - 1.0, 1.0))
+        moved[:] = [momentum * moving_mean, moving_variance + (1.0 - momentum) * (unbiased - moving_variance)]
         moved[:] = [tf.stop_gradient(value) for value in moved]
         y = tf.nn.relu(y) if relu else y
 
         def gradient(g):
             g = tf.raw_ops.ReluGrad(gradients=g, features=here(y)) if relu else g
-            return _batch_norm_gradients(epsilon, *(here(s) for s in saved))(g, here(x), here(scale))
+            return _batch_norm_gradients(epsilon, here(variance))(g, here(x), here(scale))
 
         return y, gradient
 
     return normalize(x, scale, offset), *moved
 
 
-def _batch_norm_gradients(epsilon, *statistics):
+def _batch_norm_gradients(epsilon, variance):
     """(g, x, scale) -> gradients of x, scale and offset, each with its own gradient.
 
-    With n = (x - mean) / s and averages over pixels [.], the gradient of x is scale / s * (g - [g] - n [g n]), which is
-    linear and symmetric in g; that of scale is the sum of g n, that of offset the sum of g.
+    With n = x / s and averages over pixels [.], the gradient of x is scale / s * (g - [g] - n [g n]), which is linear
+    and symmetric in g; that of scale is the sum of g n, that of offset the sum of g.
     """
 
-    def kernel(g, x, scale):
-        mean, variance, reserved = (here(value) for value in statistics)
-        return tf.raw_ops.FusedBatchNormGradV3(
-            y_backprop=g, x=x, scale=scale, reserve_space_1=mean, reserve_space_2=variance, reserve_space_3=reserved,
-            epsilon=epsilon,
-        )[:3]  # fmt: skip
+    def sums(g, x):
+        """The sums of g n and of g, (C,)."""
+        gn = tf.reshape(_filter_gradient(x, g, (1, 1), tf.size(variance)), (-1,))
+        return gn * tf.math.rsqrt(here(variance) + epsilon), tf.reduce_sum(tf.reduce_sum(g, 1), (0, 1))
 
     @with_gradient
     def normal(x, scale):
-        mean, variance, _ = (here(value) for value in statistics)
-        if x.dtype == tf.float32:  # of mean zero
-            y = _over_deviation(x, scale, variance, epsilon)
-        else:
-            y = tf.raw_ops.FusedBatchNormV3(
-                x=x, scale=scale, offset=tf.zeros_like(scale), mean=mean, variance=variance, epsilon=epsilon,
-                is_training=False,
-            )[0]  # fmt: skip
+        y = _over_deviation(x, scale, here(variance), epsilon)
         return y, lambda g: (by_x(g, here(x), here(scale)), by_scale(g, here(x), here(scale)))
 
     @with_gradient
-    def by_scale(g, x, scale):  # the value of scale does not matter, but with it one kernel serves both gradients
-        return kernel(g, x, scale)[1], lambda p: (normal(here(x), p), aside(by_x, here(g), here(x), p), None)
+    def by_scale(g, x, scale):
+        return sums(g, x)[0], lambda p: (normal(here(x), p), aside(by_x, here(g), here(x), p), None)
 
     @with_gradient
     def by_x(g, x, scale):
-        dx, gn_sum, g_sum = kernel(g, x, scale)
-
+        gn_sum, g_sum = sums(g, x)
+        inverse = tf.math.rsqrt(here(variance) + epsilon)
+        factor = scale * inverse / _values_a_channel(x, scale)
+        # Each convolution, its bias and the sum with what was before are one kernel.
+        dx = _scaled(x, -factor * inverse * gn_sum)
+        dx = tf.nn.bias_add(_scaled(g, scale * inverse), -factor * g_sum) + dx
         return dx, lambda u: (by_x(u, here(x), here(scale)), *second(u, g, x, scale, gn_sum, g_sum))
 
     def second(u, g, x, scale, *sums_of_g):
         """Gradients of N scale / s ([u g] - [u][g] - [u n][g n]) by x and scale, which have none of their own."""
         if is_transposing():
             return None, None
-        narrow, mean, variance, scale = u.dtype, here(statistics[0]), here(statistics[1]), here(scale)
-        u, g, x = (tf.cast(value, tf.float32) for value in (u, here(g), here(x)))  # sums cancel
-        count = tf.cast(tf.size(u) // tf.size(mean), tf.float32)
-        inverse = tf.math.rsqrt(variance + epsilon)
-        sums = [*kernel(u, x, scale)[1:], *(here(value) for value in sums_of_g)]
-        un, u_mean, gn, g_mean = (value / count for value in sums)
-        ug = tf.reshape(_filter_gradient(u, g, (1, 1), tf.size(mean)), (-1,)) / count - u_mean * g_mean
+        g, x, scale = here(g), here(x), here(scale)
+        count = _values_a_channel(u, scale)
+        inverse = tf.math.rsqrt(here(variance) + epsilon)
+        un, u_mean, gn, g_mean = (value / count for value in (*sums(u, x), *(here(value) for value in sums_of_g)))
+        ug = tf.reshape(_filter_gradient(u, g, (1, 1), tf.size(scale)), (-1,)) / count - u_mean * g_mean
         factor = -scale * tf.square(inverse)
         to_u, to_g = factor * gn, factor * un
-        # Each convolution, its bias and the sum with what was before are one kernel.
         dx = _scaled(u, to_u)
         dx = tf.nn.bias_add(_scaled(g, to_g), -to_g * g_mean) + dx
-        to_x = factor * inverse * (ug - 3.0 * un * gn)
-        dx = tf.nn.bias_add(_scaled(x, to_x), -to_u * u_mean - to_x * mean) + dx
-        return tf.cast(dx, narrow), count * inverse * (ug - un * gn)
+        dx = tf.nn.bias_add(_scaled(x, factor * inverse * (ug - 3.0 * un * gn)), -to_u * u_mean) + dx
+        return dx, count * inverse * (ug - un * gn)
 
     @with_gradient
-    def by_offset(g, x, scale):
-        return kernel(g, x, scale)[2], lambda q: (tf.broadcast_to(tf.cast(q, g.dtype), tf.shape(here(g))), None, None)
+    def by_offset(g, x):
+        return sums(g, x)[1], lambda q: (tf.broadcast_to(q, tf.shape(here(g))), None)
 
     def gradients(g, x, scale):
-        return by_x(g, x, scale), by_scale(g, x, scale), by_offset(g, x, scale)
+        return by_x(g, x, scale), by_scale(g, x, scale), by_offset(g, x)
 
     return gradients
+
+
+def _values_a_channel(x, scale):
+    return tf.cast(tf.size(x) // tf.size(scale), x.dtype)
 
 
 def _over_deviation(x, scale, variance, epsilon):

@@ -5,7 +5,7 @@ import contextvars
 import keras
 from keras import ops
 
-from keras_pibnas.layers.context import holding
+from keras_pibnas.engine.context import holding
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -48,6 +48,29 @@ def _sums(*values):
         return context.all_reduce(tf.distribute.ReduceOp.SUM, values), lambda *g: _sums(*g)
 
     return summed(*values)
+
+
+def replica_totals(values):
+    """As `replica_sum` of a nest of many tensors, in one sum for each of their types; no gradient flows through."""
+    if replica_count() == 1:
+        return values
+    tensors = [tf.convert_to_tensor(value) for value in tf.nest.flatten(values)]
+    totals = [None] * len(tensors)
+    for dtype in {tensor.dtype for tensor in tensors}:
+        places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
+        total = replica_sum(tf.concat([tf.reshape(tensors[place], (-1,)) for place in places], 0))
+        sizes = [tensors[place].shape.num_elements() for place in places]
+        for place, part in zip(places, tf.split(total, sizes), strict=True):
+            totals[place] = tf.reshape(part, tensors[place].shape)
+    return tf.nest.pack_sequence_as(values, totals)
+
+
+def replica_mean(values, images):
+    """The mean of a nest of tensors over all replicas, each weighted by its number of images."""
+    if replica_count() == 1:
+        return values
+    share = tf.cast(images, "float32") / tf.cast(replica_sum(images), "float32")
+    return replica_totals(tf.nest.map_structure(lambda value: value * tf.cast(share, value.dtype), values))
 
 
 def replica_rows(value):

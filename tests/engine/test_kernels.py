@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pibnas.layers import native, primitives
-from keras_pibnas.layers.primitives import concatenate, split
+from keras_pibnas.engine import kernels as primitives
+from keras_pibnas.engine.kernels import concatenate, split
+from keras_pibnas.engine.tensorflow import kernels as native
 
 
 def images(*widths):

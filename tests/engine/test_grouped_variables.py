@@ -1,13 +1,15 @@
-"""Variables in packs, against the same one by one."""
+"""Variables in groups, against the same one by one."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pibnas import optimizers, packs
+from keras_pibnas import optimizers
+from keras_pibnas.engine.tensorflow import grouped_variables
+from keras_pibnas.engine.tensorflow.calls import call
 
-SHAPES = [(2, 3), (4,), ()] * 30  # more than one pack
+SHAPES = [(2, 3), (4,), ()] * 30  # more than one group
 
 
 def variables():
@@ -21,11 +23,11 @@ def test_read_and_assign():
 
     @tf.function
     def double():
-        assert packs.available()
-        values = packs.read(held)
+        assert grouped_variables.available()
+        values = grouped_variables.read(held)
         assert [value.shape for value in values] == [variable.shape for variable in held]
-        packs.assign(held, [2.0 * value for value in values])
-        return packs.read(held)
+        grouped_variables.assign(held, [2.0 * value for value in values])
+        return grouped_variables.read(held)
 
     after = double()
     for old, new, variable in zip(before, after, held, strict=True):
@@ -35,7 +37,7 @@ def test_read_and_assign():
 
 @pytest.mark.parametrize("clip", (None, 5.0, 1e6))
 def test_sgd(clip):
-    """In a graph in packs, eagerly one by one; the gradient's norm is between the two limits."""
+    """In a graph in groups, eagerly one by one; the gradient's norm is between the two limits."""
     (after, preview), (want, want_preview) = (moved(clip, wrap) for wrap in (tf.function, lambda step: step))
     for one, other in zip([*after, *preview], [*want, *want_preview], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
@@ -52,7 +54,7 @@ def moved(clip, wrap):
     def step():
         optimizer.apply(gradients, held)
         optimizer.apply(gradients, held)
-        return optimizer.virtual_step(gradients, held, packs.read(held))
+        return optimizer.virtual_step(gradients, held, grouped_variables.read(held))
 
     preview = step()
     return [variable.numpy() for variable in held], preview
@@ -60,8 +62,12 @@ def moved(clip, wrap):
 
 @pytest.mark.parametrize("stateful", (False, True))
 def test_call(stateful):
+    moved = tf.Variable(0.0)
+
     @tf.function(input_signature=[tf.TensorSpec((None,)), tf.TensorSpec((), tf.int32)])
     def function(x, count):
+        if stateful:
+            moved.assign_add(1.0)
         return tf.tile(2.0 * x, [count]), count + 1
 
     function = function.get_concrete_function()
@@ -69,7 +75,7 @@ def test_call(stateful):
 
     @tf.function
     def caller(x, count):
-        results = packs.call(function, [x, count], stateful)
+        results = call(function, [x, count, *function.captured_inputs])
         nodes.append(results[0].op)
         assert [result.shape.rank for result in results] == [None, None]  # TensorFlow has not looked for them
         assert [result.dtype for result in results] == [tf.float32, tf.int32]
@@ -78,4 +84,4 @@ def test_call(stateful):
     tiled, count = caller(tf.constant([1.0, 2.0]), tf.constant(2))
     assert nodes[0].type == ("StatefulPartitionedCall" if stateful else "PartitionedCall")
     np.testing.assert_array_equal(tiled, [2.0, 4.0, 2.0, 4.0])
-    assert int(count) == 3
+    assert int(count) == 3 and float(moved) == float(stateful)

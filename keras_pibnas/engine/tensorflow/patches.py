@@ -1,40 +1,16 @@
-"""Sums over the neighbourhood of every pixel with weights that differ from pixel to pixel."""
+"""Sums over the neighbourhood of every pixel with weights that differ from pixel to pixel, and their derivatives."""
 
 import functools
 
-import keras
-from keras import ops
+import tensorflow as tf
 
-from keras_pibnas.layers import native
-from keras_pibnas.layers.primitives import is_portable, pad
-
-if keras.backend.backend() == "tensorflow":
-    import tensorflow as tf
-
-    from keras_pibnas.layers.derivatives import aside, here, with_gradient
+from keras_pibnas.engine.kernels import patches
+from keras_pibnas.engine.tensorflow.derivatives import aside, here, with_gradient
 
 
-def weigh(x, kernels, size, strides=1, dilation=1):
-    """y[b, i, j, n, c] = sum_uv kernels[b, i, j, n, u, v] * x[b, s i + d (u - k // 2), s j + d (v - k // 2), c].
-
-    x (B, H, W, C), zero outside; kernels (B, H', W', N, k * k), H' = ceil(H / strides) -> (B, H', W', N, C).
-    """
-    if native.is_tensorflow(x) and not is_portable():
-        return _tied(size, strides, dilation, *x.shape[1:3])(x, kernels)
-    return ops.matmul(kernels, patches(x, size, strides, dilation))
-
-
-def patches(x, size, strides=1, dilation=1):
-    """(B, H, W, C) -> (B, H', W', k * k, C): the pixels around every pixel, row by row.
-
-    First the columns around a pixel, then the rows of those: 2 k slices in place of k * k.
-    """
-    reach, channels = dilation * (size - 1), x.shape[-1]
-    x = pad(x, reach // 2)
-    ends = [(step * dilation, step * dilation - reach or None) for step in range(size)]
-    x = ops.concatenate([x[:, :, start:end:strides] for start, end in ends], -1)
-    x = ops.concatenate([x[:, start:end:strides] for start, end in ends], -1)
-    return ops.reshape(x, (-1, *x.shape[1:3], size**2, channels))
+def weigh(x, kernels, size, strides, dilation):
+    """As `engine.kernels.weigh`."""
+    return _tied(size, strides, dilation, *x.shape[1:3])(x, kernels)
 
 
 @functools.cache

@@ -5,7 +5,14 @@ import contextlib
 import pytest
 import tensorflow as tf
 
-from keras_pibnas.layers.derivatives import aside, here, is_transposing, tapes_alone, transposing, with_gradient
+from keras_pibnas.engine.tensorflow.derivatives import (
+    aside,
+    here,
+    is_transposing,
+    tapes_alone,
+    transposing,
+    with_gradient,
+)
 
 POINT = tf.constant([2.0, 3.0])
 

@@ -4,9 +4,9 @@ import contextvars
 import functools
 
 import tensorflow as tf
-from tensorflow.python.eager import record
 
-from keras_pibnas.layers.context import holding
+from keras_pibnas.engine.context import holding
+from keras_pibnas.engine.tensorflow import private
 
 _TAPES_ALONE = contextvars.ContextVar("the graph that tapes of its own alone will differentiate", default=None)
 _ALONG = contextvars.ContextVar("whether derivatives along directions will be taken", default=False)
@@ -31,8 +31,9 @@ def tapes_alone():
     return holding(_TAPES_ALONE, tf.compat.v1.get_default_graph())
 
 
-def _tapes_alone():
-    return _TAPES_ALONE.get() is tf.compat.v1.get_default_graph()
+def are_tapes_alone():
+    """Whether that holds where this is called."""
+    return private.can_record() and _TAPES_ALONE.get() is tf.compat.v1.get_default_graph()
 
 
 def transposing():
@@ -51,12 +52,14 @@ def with_gradient(function):
 
     @functools.wraps(function)
     def call(*tensors):
-        if not _tapes_alone():
+        if not are_tapes_alone():
             return general(*tensors)
-        with record.stop_recording():
+
+        def listed():
             output, gradient = function(*tensors)
-        record.record_operation("WithGradient", [output], list(tensors), lambda g: _listed(gradient(g)))
-        return output
+            return [output], lambda g: _listed(gradient(g))
+
+        return private.recorded("WithGradient", listed, tensors)[0]
 
     return call
 
@@ -71,7 +74,7 @@ def here(x):
     The derivative of a custom gradient may be traced in another tf.function than the gradient itself, and reaches only
     what was an operation there.
     """
-    return x if _tapes_alone() else tf.identity(x)
+    return x if are_tapes_alone() else tf.identity(x)
 
 
 def aside(gradient, *arguments):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pibnas.search.dual import derivative_along
-from keras_pibnas.search.shared import Shared, Traced
+from keras_pibnas.engine.tensorflow.jvp import jvp
+from keras_pibnas.engine.tensorflow.shared import Shared, Traced
 
 SIGNATURE = [tf.TensorSpec((None, 3)), tf.TensorSpec((3, 3)), tf.TensorSpec((None, 3))]
 CONSTANT = tf.constant([[1.0, 2.0, 3.0]])
@@ -31,10 +31,10 @@ def gradients(call, by):
     return tf.nest.flatten(both())
 
 
-@pytest.mark.parametrize("recomputed", (False, True))
+@pytest.mark.parametrize("rematerialize", (False, True))
 @pytest.mark.parametrize("by", ((True, True, False), (True, False, False), (False, True, False)))
-def test_values_and_gradients(by, recomputed):
-    shared = Shared(Traced(function, SIGNATURE, (True, True, False)).plain, by, recomputed)
+def test_values_and_gradients(by, rematerialize):
+    shared = Shared(Traced(function, SIGNATURE, (True, True, False)).plain, by, rematerialize)
     for got, want in zip(gradients(shared, by), gradients(function, by), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5)
 
@@ -44,7 +44,7 @@ def test_nothing_is_kept_that_no_gradient_needs():
     outputs = 2
     kept = lambda **kwargs: len(Shared(part, **kwargs).forward.outputs) - outputs  # noqa: E731
     assert kept(wanted=(True, True, False)) == kept(wanted=(True, False, False)) == 1  # what tanh gave
-    assert kept(wanted=(True, True, False), recomputed=True) == 0
+    assert kept(wanted=(True, True, False), rematerialize=True) == 0
     assert Shared(part, (True, False, False)).read == [False, True, False, True]  # the constant is read, too
 
 
@@ -52,11 +52,11 @@ def test_nothing_is_kept_that_no_gradient_needs():
 def test_the_derivative_along_tangents(given):
     """From the start, or from what the plain function has computed."""
     traced = Traced(function, SIGNATURE, (True, True, False), along=(0, 1), frozen=1)
-    plain = Shared(traced.plain, (True, True, False), beside=traced.common)
+    plain = Shared(traced.plain, (True, True, False), extra=traced.common)
     wanted = (False, True, False, False, True)  # by x and its tangent there is none
-    dual = Shared(traced.dual, wanted, given=traced.common if given else ())
+    dual = Shared(traced.dual, wanted, precomputed=traced.common if given else ())
     assert [gradient is not None for gradient in traced.dual.gradients] == [*wanted, False]
-    computed = [node.op for node in dual.forward.definition.node_def]
+    computed = [node.type for node in dual.forward.graph.get_operations()]
     assert ("Tanh" in computed) == (not given)
     tangents = [tf.sin(3.0 * argument) for argument in ARGUMENTS[:2]]
 
@@ -71,10 +71,10 @@ def test_the_derivative_along_tangents(given):
 
     def shared():
         beside = plain(*ARGUMENTS)[plain.count :]
-        return dual(*ARGUMENTS, *tangents, given=beside if given else ())
+        return dual(*ARGUMENTS, *tangents, precomputed=beside if given else ())
 
     def plainly():
-        return derivative_along(lambda x, kernel: function(x, kernel, ARGUMENTS[2])[0], ARGUMENTS[:2], tangents)
+        return jvp(lambda x, kernel: function(x, kernel, ARGUMENTS[2])[0], ARGUMENTS[:2], tangents)
 
     for got, want in zip(both(shared), both(plainly), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5)
@@ -101,5 +101,5 @@ def test_what_is_the_same_is_computed_once():
         return (tf.exp(x + 1.0) * tf.exp(x + 1.0),)
 
     shared = Shared(Traced(twice, [tf.TensorSpec((None,))], (True,)).plain, (True,))
-    types = [node.op for node in shared.forward.definition.node_def]
+    types = [operation.type for operation in shared.forward.graph.get_operations()]
     assert types.count("Exp") == types.count("AddV2") == 1

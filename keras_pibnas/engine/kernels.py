@@ -2,15 +2,16 @@
 
 Layout is NHWC. `branches` edges are computed side by side as blocks of channels: (B, H, W, E * C). Kernels are stored
 as Keras stores them, the blocks along the last axis. Each function has one plain form in `keras.ops`, right on every
-backend and in every float type, and hands over to `native` where TensorFlow's oneDNN kernels are there.
+backend and in every float type, and hands over to the kernels of the engine in use where these are faster.
 """
 
 import contextlib
 
 import keras
+import ml_dtypes
 from keras import ops
 
-from keras_pibnas.layers import native
+from keras_pibnas.engine.choice import current
 
 _PORTABLE = False
 
@@ -35,12 +36,33 @@ def is_portable():
 
 
 def fast(x):
-    """Whether tensor x goes the fast way: see `native.available`."""
-    return not _PORTABLE and native.available(x)
+    """The kernels of the engine in use where they hold for tensor x, else None."""
+    kernels = _kernels(x)
+    return kernels if kernels and not _PORTABLE and kernels.available(x) else None
 
 
-def _narrow(x):
-    return not _PORTABLE and native.adds_up_in_bfloat16(x)
+def _kernels(x):
+    """The kernels of the engine in use; None if it has none, or for a symbolic tensor."""
+    return None if isinstance(x, keras.KerasTensor) else current().kernels
+
+
+def _adds_up_in_bfloat16(x):
+    """Whether sums of products of x would have 8 digits."""
+    return not _PORTABLE and keras.backend.standardize_dtype(x.dtype) == "bfloat16" and not _multiplies_bfloat16(x)
+
+
+def _multiplies_bfloat16(x):
+    """Whether the device adds products of bfloat16 up in float32, as accelerators do and oneDNN where it can."""
+    kernels = _kernels(x)
+    return kernels.multiplies_bfloat16() if kernels else _has_accelerator()
+
+
+def _has_accelerator():
+    if keras.backend.backend() != "tensorflow":
+        return True
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
 
 
 def _in_float32(convolve, x, kernel, *arguments):
@@ -63,21 +85,24 @@ def tile(x, channels, branches):
     """
     if x.shape[-1] in (None, branches * channels):
         return x
-    return native.tile(x, branches) if fast(x) else concatenate([x] * branches)
+    kernels = fast(x)
+    return kernels.tile(x, branches) if kernels else concatenate([x] * branches)
 
 
 def split(x, parts):
     """Equal blocks of channels."""
     if parts == 1:
         return [x]
-    return native.split(x, parts) if native.is_tensorflow(x) else ops.split(x, parts, axis=-1)
+    kernels = _kernels(x)
+    return kernels.split(x, parts) if kernels else ops.split(x, parts, axis=-1)
 
 
 def concatenate(blocks):
     """Along channels."""
     if len(blocks) == 1:
         return blocks[0]
-    return native.concatenate(blocks) if native.is_tensorflow(blocks[0]) else ops.concatenate(blocks, axis=-1)
+    kernels = _kernels(blocks[0])
+    return kernels.concatenate(blocks) if kernels else ops.concatenate(blocks, axis=-1)
 
 
 def depthwise(x, kernel, strides=1, dilation=1):
@@ -85,9 +110,9 @@ def depthwise(x, kernel, strides=1, dilation=1):
     if strides == 2 and dilation == 2:  # reads only every second pixel, and there it is a plain convolution
         x, strides, dilation = every_second(x), 1, 1
     kernel = kernel.value if isinstance(kernel, keras.Variable) else kernel
-    if fast(x):
-        return native.depthwise(x, kernel, strides, dilation)
-    if _narrow(x):
+    if kernels := fast(x):
+        return kernels.depthwise(x, kernel, strides, dilation)
+    if _adds_up_in_bfloat16(x):
         return _in_float32(depthwise, x, kernel, strides, dilation)
     padding = "valid"
     if _PORTABLE and strides == 1:  # then "same" pads symmetrically, and copies nothing
@@ -103,14 +128,15 @@ def bias_add(x, bias):
     """x + bias, where the backend fuses it into the convolution before it if it can. bias (C,), or None for zero."""
     if bias is None:
         return x
-    return native.bias_add(x, bias) if fast(x) else x + bias
+    kernels = fast(x)
+    return kernels.bias_add(x, bias) if kernels else x + bias
 
 
 def pointwise(x, kernel):
     """1x1 convolution in groups. x (B, H, W, G * I), kernel (1, 1, I, G * O)."""
-    if fast(x):
-        return native.pointwise(x, kernel)
-    if _narrow(x):
+    if kernels := fast(x):
+        return kernels.pointwise(x, kernel)
+    if _adds_up_in_bfloat16(x):
         return _in_float32(pointwise, x, kernel)
     if _PORTABLE:
         return convolution(x, kernel)
@@ -126,14 +152,15 @@ def convolution(x, kernel, strides=1, dilation=1):
 
     strides: an int, or (height, width).
     """
-    if _narrow(x):
+    if _adds_up_in_bfloat16(x):
         return _in_float32(convolution, x, kernel, strides, dilation)
     strides = (strides, strides) if isinstance(strides, int) else tuple(strides)
-    if fast(x) and strides == (1, 1) and all(k % 2 for k in kernel.shape[:2]):  # then "SAME" pads symmetrically
-        return native.convolution(x, kernel, strides, dilation, "SAME")
+    kernels = fast(x)
+    if kernels and strides == (1, 1) and all(k % 2 for k in kernel.shape[:2]):  # then "SAME" pads symmetrically
+        return kernels.convolution(x, kernel, strides, dilation, "SAME")
     x = pad(x, tuple(dilation * (k - 1) // 2 for k in kernel.shape[:2]))
-    if fast(x):
-        return native.convolution(x, kernel, strides, dilation)
+    if kernels:
+        return kernels.convolution(x, kernel, strides, dilation)
     groups = x.shape[-1] // kernel.shape[2]
     parts = zip(split(x, groups), split(kernel, groups), strict=True)
     return concatenate(
@@ -146,7 +173,8 @@ def convolution(x, kernel, strides=1, dilation=1):
 
 def scaled(x, scale):
     """x * scale for every channel, (C,)."""
-    return native.scaled(x, scale) if fast(x) else x * scale
+    kernels = fast(x)
+    return kernels.scaled(x, scale) if kernels else x * scale
 
 
 def expand(x, scale, channels, branches):
@@ -162,15 +190,36 @@ def expand(x, scale, channels, branches):
 
 
 def max_pool(x, strides=1, training=False):
-    """3x3 maximum with padding 1 (of -inf); at stride 2 windows are centred on the even pixels."""
-    if training and native.is_tensorflow(x):
-        return _strided(native.max_pool(x), strides)
-    return _strided(ops.max_pool(x, 3, 1, "same", data_format="channels_last"), strides)
+    """3x3 maximum with padding 1 (of -inf); at stride 2 windows are centred on the even pixels.
+
+    Where several pixels of a window are largest, derivatives of all orders go to the first of them.
+    """
+    if not training or isinstance(x, keras.KerasTensor):
+        return _strided(ops.max_pool(x, 3, 1, "same", data_format="channels_last"), strides)
+    kernels = _kernels(x)
+    return _strided(kernels.max_pool(x) if kernels else _first_maximum(x), strides)
+
+
+def _first_maximum(x):
+    """Of three columns, then of three rows. Pooling kernels differ in which of several largest pixels they take."""
+    for axis in (2, 1):
+        before, after = _neighbours(x, axis)
+        x = ops.where(before >= x, before, x)
+        x = ops.where(x >= after, x, after)
+    return x
+
+
+def _neighbours(x, axis):
+    """The values before and after each, along an axis; beyond the first and the last is the lowest number."""
+    lowest = float(ml_dtypes.finfo(keras.backend.standardize_dtype(x.dtype)).min)
+    padded = ops.pad(x, [(1, 1) if i == axis else (0, 0) for i in range(4)], constant_values=lowest)
+    rest = (slice(None),) * axis
+    return padded[(*rest, slice(None, -2))], padded[(*rest, slice(2, None))]
 
 
 def average_pool(x, strides=1, training=False):
     """3x3 average with padding 1 that leaves the padding out of the count."""
-    if _narrow(x):
+    if _adds_up_in_bfloat16(x):
         return ops.cast(average_pool(ops.cast(x, "float32"), strides, training), x.dtype)
     return _strided(ops.average_pool(x, 3, 1, "same", data_format="channels_last"), strides)
 
@@ -181,12 +230,28 @@ def _strided(x, strides):
 
 def every_second(x):
     """Every second row and column of x, from the first on."""
-    return native.every_second(x) if fast(x) else x[:, ::2, ::2]
+    kernels = fast(x)
+    return kernels.every_second(x) if kernels else x[:, ::2, ::2]
+
+
+def add_n(tensors):
+    """The sum, in one pass where the backend has it."""
+    if len(tensors) == 1:
+        return tensors[0]
+    kernels = _kernels(tensors[0])
+    return kernels.add_n(tensors) if kernels else sum(tensors[1:], tensors[0])
+
+
+def constant(make, *arguments, dtype=None):
+    """The array make(*arguments) as a tensor; an engine may give the same tensor again."""
+    kernels = current().kernels
+    return kernels.constant(make, *arguments, dtype=dtype) if kernels else ops.convert_to_tensor(make(*arguments), dtype)
 
 
 def gather(values, index):
     """values[index] of vectors, index from 0 on; ops.take allows for negative ones, in eight nodes more."""
-    return native.gather(values, index) if native.is_tensorflow(values) else ops.take(values, index)
+    kernels = _kernels(values)
+    return kernels.gather(values, index) if kernels else ops.take(values, index)
 
 
 def moments(x):
@@ -214,8 +279,9 @@ INNER = 0.5**0.5
 
 def gelu_pointwise(u, kernel):
     """pointwise(twice_gelu(u), kernel)."""
-    if fast(u) and keras.backend.standardize_dtype(u.dtype) == "float32":
-        return native.gelu_pointwise(u, kernel)
+    kernels = fast(u)
+    if kernels and keras.backend.standardize_dtype(u.dtype) == "float32":
+        return kernels.gelu_pointwise(u, kernel)
     return pointwise(twice_gelu(u), kernel)
 
 
@@ -225,3 +291,27 @@ def twice_gelu(u):
         return 2 * INNER * gelu(u / INNER)
     wide = _at_least_float32(u)  # for negative u, few digits of 1 + erf(u) are left
     return ops.cast(wide * (1.0 + ops.erf(wide)), u.dtype)
+
+
+def weigh(x, kernels, size, strides=1, dilation=1):
+    """y[b, i, j, n, c] = sum_uv kernels[b, i, j, n, u, v] * x[b, s i + d (u - k // 2), s j + d (v - k // 2), c].
+
+    x (B, H, W, C), zero outside; kernels (B, H', W', N, k * k), H' = ceil(H / strides) -> (B, H', W', N, C).
+    """
+    engine = None if _PORTABLE else _kernels(x)
+    if engine:
+        return engine.weigh(x, kernels, size, strides, dilation)
+    return ops.matmul(kernels, patches(x, size, strides, dilation))
+
+
+def patches(x, size, strides=1, dilation=1):
+    """(B, H, W, C) -> (B, H', W', k * k, C): the pixels around every pixel, row by row.
+
+    First the columns around a pixel, then the rows of those: 2 k slices in place of k * k.
+    """
+    reach, channels = dilation * (size - 1), x.shape[-1]
+    x = pad(x, reach // 2)
+    ends = [(step * dilation, step * dilation - reach or None) for step in range(size)]
+    x = ops.concatenate([x[:, :, start:end:strides] for start, end in ends], -1)
+    x = ops.concatenate([x[:, start:end:strides] for start, end in ends], -1)
+    return ops.reshape(x, (-1, *x.shape[1:3], size**2, channels))
