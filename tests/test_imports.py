@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "keras_pibnas"
-BASE = {"onednn", "genotypes", "skeleton", "layers", "data", "packs"}
+BASE = {"onednn", "genotypes", "skeleton", "layers", "data", "packs", "training"}
 MIDDLE = {
     "optimizers": {"layers", "packs"},  # what knows of replicas
     "distribution": {"layers", "optimizers"},
