@@ -75,7 +75,7 @@ def get(name: str) -> Task:
 class SmoothedCrossentropy(keras.losses.Loss):
     """Cross-entropy of integer labels (B,) and logits (B, classes), a part of each target spread over all classes.
 
-    Keras's loss of integer labels has no smoothing before version 3.16, and one-hot labels would change the data.
+    Keras smooths one-hot labels alone, and those would change the data.
 
     Args:
         label_smoothing: the part, 0.1 in the ImageNet training of DARTS.
