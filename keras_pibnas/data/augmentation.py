@@ -150,11 +150,12 @@ class StatelessLayer:
     @cached_property
     def seeds(self) -> list:
         """Variables of the layer's seed generators."""
-        return [variable for variable in self.layer.variables if variable.dtype == "uint32"]
+        return [variable for variable in self.layer.variables if variable.path.endswith("seed_generator_state")]
 
     def __call__(self, images, key):
         if not self.layer.built:  # variables cannot be made within the scope
             self.layer.build(images.shape)
-        full = tf.random.stateless_uniform((max(1, len(self.seeds)), 2), key, None, None, tf.uint32)
-        with keras.StatelessScope(state_mapping=list(zip(self.seeds, tf.unstack(full), strict=False))):
+        drawn = tf.random.stateless_uniform((len(self.seeds), 2), key, 0, 2**31 - 1, tf.int32)
+        states = [(seed, tf.cast(drawn[number], seed.dtype)) for number, seed in enumerate(self.seeds)]
+        with keras.StatelessScope(state_mapping=states):
             return tf.convert_to_tensor(self.layer(images, training=True))

@@ -126,9 +126,10 @@ def _column(builder, split, key):
     """One feature of all records of a split, in the order that they are stored in."""
     import tensorflow_datasets as tfds
 
-    only = tfds.decode.PartialDecoding({key: True})
     if not _is_tfrecord(builder):
-        return (record[key] for record in builder.as_data_source(split, decoders=only))
+        others = {name: tfds.decode.SkipDecoding() for name in builder.info.features if name != key}
+        return (record[key] for record in builder.as_data_source(split, decoders=others))
+    only = tfds.decode.PartialDecoding({key: True})
     in_order = tfds.ReadConfig(interleave_cycle_length=1)
     dataset = builder.as_dataset(split=split, decoders=only, read_config=in_order)
     batches = dataset.batch(1 if None in builder.info.features[key].shape else 500)

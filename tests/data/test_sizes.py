@@ -101,8 +101,9 @@ def test_npz_of_rectangles_and_many_channels(tmp_path, channels):
     np.savez(tmp_path / "some.npz", x=x, y=np.arange(20) % 2)
     splits = data.load(tmp_path / "some.npz", side=(32, 24)).halves()
     assert splits.input_shape == (32, 24, channels)
-    (images, labels), _ = next(iter(data.bilevel(
-        splits.batches("train", 4, augment=True, cutout=8), splits.batches("valid", 4, augment=True))))
+    (images, labels), _ = next(
+        iter(data.bilevel(splits.batches("train", 4, augment=True, cutout=8), splits.batches("valid", 4, augment=True)))
+    )
     assert images.shape == (4, 32, 24, channels) and labels.shape == (4,)
     assert data.load(tmp_path / "some.npz", side=32, resize="crop").input_shape == (32, 32, channels)
 
@@ -126,16 +127,19 @@ def test_parse_side_says_what_is_wrong(text):
         data.parse_side(text)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"side": (8, 3)}, r"at least 4 pixels.*Received: side=\(8, 3\)"),
-    ({"side": (8, 8, 8)}, r"Received: side=\(8, 8, 8\)"),
-    ({"side": "8"}, "Received: side='8'"),
-    ({"resize": "squash"}, "one of crop, pad, stretch.*Received: resize='squash'"),
-    ({"side": None, "resize": "crop"}, "resize needs a side"),
-    ({"task": "ranking"}, "Unknown task 'ranking'. Known: multiclass, multilabel, regression"),
-    ({"task": "regression"}, "digits has classes"),
-    ({"stream": True}, "stream=True is for folders and prepared data. Received: digits"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"side": (8, 3)}, r"at least 4 pixels.*Received: side=\(8, 3\)"),
+        ({"side": (8, 8, 8)}, r"Received: side=\(8, 8, 8\)"),
+        ({"side": "8"}, "Received: side='8'"),
+        ({"resize": "squash"}, "one of crop, pad, stretch.*Received: resize='squash'"),
+        ({"side": None, "resize": "crop"}, "resize needs a side"),
+        ({"task": "ranking"}, "Unknown task 'ranking'. Known: multiclass, multilabel, regression"),
+        ({"task": "regression"}, "digits has classes"),
+        ({"stream": True}, "stream=True is for folders and prepared data. Received: digits"),
+    ],
+)
 def test_load_says_what_is_wrong(arguments, message):
     with pytest.raises(ValueError, match=message):
         data.load("digits", **arguments)

@@ -59,16 +59,19 @@ def test_images_without_a_row_are_left_out_with_a_word(tmp_path):
         data.load(tmp_path, task="multilabel")
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("file,a\n0.png,2", "0 or 1 for task='multilabel'. Received: 2"),
-    ("file,a\n0.png,yes", "a file and 1 numbers. Received: 0.png,yes"),
-    ("file,a\n0.png", "a file and 1 numbers. Received: 0.png"),
-    ("file,a\nx.png,1", "Received: 'x.png', which is not there"),
-    ("file,a\n0.png,1\n0.png,0", "every image once"),
-    ("file\n0.png", "a column for the file and one for each label"),
-    ("file,a,a\n0.png,1,1", "different names"),
-    ("file,a", "and rows. Received: file, a; 0 rows"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,a\n0.png,2", "0 or 1 for task='multilabel'. Received: 2"),
+        ("file,a\n0.png,yes", "a file and 1 numbers. Received: 0.png,yes"),
+        ("file,a\n0.png", "a file and 1 numbers. Received: 0.png"),
+        ("file,a\nx.png,1", "Received: 'x.png', which is not there"),
+        ("file,a\n0.png,1\n0.png,0", "every image once"),
+        ("file\n0.png", "a column for the file and one for each label"),
+        ("file,a,a\n0.png,1,1", "different names"),
+        ("file,a", "and rows. Received: file, a; 0 rows"),
+    ],
+)
 def test_a_table_says_what_is_wrong(tmp_path, text, message):
     picture(tmp_path / "0.png")
     (tmp_path / "labels.csv").write_text(text)
@@ -119,13 +122,16 @@ def test_npz_regression(tmp_path, shape):
     assert splits.outputs == 1 and splits.arrays["train"][1].shape == (16, 1)
 
 
-@pytest.mark.parametrize(("y", "task", "message"), [
-    (Y * 2, "multilabel", "y should hold 0 or 1.*Received: 2"),
-    (Y * np.nan, "regression", "finite numbers.*Received: nan"),
-    (Y.astype(str), "regression", "should hold numbers"),
-    (Y[None], "regression", r"\(N, labels\)"),
-    (Y, "multiclass", "task='multilabel' or 'regression'"),
-])
+@pytest.mark.parametrize(
+    ("y", "task", "message"),
+    [
+        (Y * 2, "multilabel", "y should hold 0 or 1.*Received: 2"),
+        (Y * np.nan, "regression", "finite numbers.*Received: nan"),
+        (Y.astype(str), "regression", "should hold numbers"),
+        (Y[None], "regression", r"\(N, labels\)"),
+        (Y, "multiclass", "task='multilabel' or 'regression'"),
+    ],
+)
 def test_npz_says_what_is_wrong(tmp_path, y, task, message):
     with pytest.raises(ValueError, match=message):
         data.load(saved(tmp_path, x=X, y=y), task=task)
