@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "keras_pibnas"
-BASE = {"onednn", "genotypes", "skeleton", "engine", "layers", "data"}
+BASE = {"onednn", "genotypes", "skeleton", "engine", "layers", "data", "training"}
 MIDDLE = {
     "optimizers": {"engine"},
     "distribution": {"engine", "layers", "optimizers"},

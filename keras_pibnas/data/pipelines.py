@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from .augmentation import DRAWS, Augmentation
+from .images import Stored, gather
 
 
 @dataclass
@@ -45,7 +46,8 @@ class Recipe:
     """How batches are drawn from images and labels.
 
     Args:
-        images, labels: tensors (N, H, W, C) uint8 and (N,) int32.
+        images: tensor (N, H, W, C) uint8, or images that are read for each batch.
+        labels: tensor (N,) int32 or (N, labels) float32.
         augmentation: called on a batch of images and draws.
         key: two integers that all random numbers come from.
         batch_size: images a batch.
@@ -55,7 +57,7 @@ class Recipe:
         step: above 0, every iteration is the rest of that epoch from this batch on.
     """
 
-    images: tf.Tensor
+    images: tf.Tensor | Stored
     labels: tf.Tensor
     augmentation: Augmentation
     key: tuple
@@ -85,7 +87,8 @@ class Recipe:
         """
         position = Position(self.epoch, self.key, moves=not self.step)
         start = tf.data.Dataset.from_tensors(0).map(
-            lambda _: tf.ensure_shape(tf.numpy_function(position.advance, [], tf.int64), [2]))
+            lambda _: tf.ensure_shape(tf.numpy_function(position.advance, [], tf.int64), [2])
+        )
         dataset = start.flat_map(lambda start: rotated(examples(start[0]), start[1]))
         dataset = dataset.skip(self.step).map(batch, tf.data.AUTOTUNE)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps - self.step)).prefetch(2)
@@ -93,7 +96,10 @@ class Recipe:
         return dataset
 
     def examples(self, epoch, shuffle):
-        """tf.data of the examples of each batch of an epoch, and of their draws: (B,) and (B, 5)."""
+        """tf.data of the examples of each batch of an epoch, and of their draws: (B,) and (B, 5).
+
+        Where the augmentation has layers, also of a key (2,) for the batch, from the epoch and the batch's number.
+        """
         count = self.images.shape[0]
         key = tf.random.fold_in(tf.constant(self.key, tf.int64), epoch)
         order_key, draws_key = tf.unstack(tf.random.split(key, 2))
@@ -103,18 +109,26 @@ class Recipe:
         draws = tf.random.stateless_uniform([count if self.augmentation.random else 0, DRAWS], draws_key)
         dataset = tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size, self.drop_remainder)
         if not self.augmentation.random:
-            return dataset.map(lambda where: (where, draws))
-        return dataset.map(lambda where: (where, tf.gather(draws, where)))
+            dataset = dataset.map(lambda where: (where, draws))
+        else:
+            dataset = dataset.map(lambda where: (where, tf.gather(draws, where)))
+        if not self.augmentation.layers:
+            return dataset
+        keys = tf.random.stateless_uniform([self.steps, 2], tf.random.fold_in(draws_key, 1), 0, 2**31 - 100, tf.int32)
+        return tf.data.Dataset.zip((dataset, tf.data.Dataset.from_tensor_slices(keys))).map(
+            lambda example, key: (*example, key)
+        )
 
     def repeated(self, epoch, times):
         """`examples` of several passes a partner's epoch, each shuffled anew unless that was refused."""
         passes = epoch * times + tf.range(times, dtype=tf.int64)
         return tf.data.Dataset.from_tensor_slices(passes).flat_map(
-            lambda number: self.examples(number, self.shuffle is not False))
+            lambda number: self.examples(number, self.shuffle is not False)
+        )
 
-    def batch(self, where, draws):
+    def batch(self, where, draws, key=None):
         """Images and labels of examples."""
-        return self.augmentation(tf.gather(self.images, where), draws), tf.gather(self.labels, where)
+        return self.augmentation(gather(self.images, where), draws, key), tf.gather(self.labels, where)
 
 
 def rotated(dataset, step):
@@ -131,7 +145,8 @@ def bilevel(train, valid):
     here unless it was made with shuffle=False. (A further call on them, as `.map`, makes plain datasets.)
 
     Args:
-        train, valid: batched tf.data of (images, labels), of known length, images (B, H, W, C) of one shape.
+        train, valid: batched tf.data of (images, labels), of known length, images (B, H, W, C) of one shape; sides
+            that are not known, (None, None, None, C), fit any: see `with_shape`.
 
     Returns:
         tf.data of ((x, y), (x_valid, y_valid)), as long as `train`.
@@ -140,10 +155,12 @@ def bilevel(train, valid):
         ValueError: datasets that are not batched, of other structure, empty, endless, or of different images.
     """
     lengths = [_checked(name, dataset) for name, dataset in (("train", train), ("valid", valid))]
-    shapes = [tuple(dataset.element_spec[0].shape[1:]) for dataset in (train, valid)]
-    if shapes[0] != shapes[1]:
-        raise ValueError("train and valid need images of one shape (H, W, C). "
-                         f"Received: train with {shapes[0]}, valid with {shapes[1]}")
+    shapes = [dataset.element_spec[0].shape[1:] for dataset in (train, valid)]
+    if not shapes[0].is_compatible_with(shapes[1]):
+        raise ValueError(
+            "train and valid need images of one shape (H, W, C). "
+            f"Received: train with {tuple(shapes[0])}, valid with {tuple(shapes[1])}"
+        )
     if hasattr(train, "recipe") and hasattr(valid, "recipe"):
         return _paired(train.recipe, valid.recipe)
     if lengths[1] < lengths[0]:
@@ -153,13 +170,16 @@ def bilevel(train, valid):
 
 def _paired(train, valid):
     if (valid.epoch, valid.step) not in ((0, 0), (train.epoch, train.step)):
-        raise ValueError("bilevel takes epoch and step from train; valid should have the same, or none. "
-                         f"Received: train at epoch {train.epoch}, step {train.step}, "
-                         f"valid at epoch {valid.epoch}, step {valid.step}")
+        raise ValueError(
+            "bilevel takes epoch and step from train; valid should have the same, or none. "
+            f"Received: train at epoch {train.epoch}, step {train.step}, "
+            f"valid at epoch {valid.epoch}, step {valid.step}"
+        )
     times = math.ceil(train.steps / valid.steps)
     return train.iterations(
         lambda epoch: tf.data.Dataset.zip((train.repeated(epoch, 1), valid.repeated(epoch, times))),
-        lambda first, second: (train.batch(*first), valid.batch(*second)))
+        lambda first, second: (train.batch(*first), valid.batch(*second)),
+    )
 
 
 def _checked(name, dataset):
@@ -167,14 +187,17 @@ def _checked(name, dataset):
     spec = getattr(dataset, "element_spec", None)
     pair = isinstance(spec, tuple) and len(spec) == 2
     if not pair or not all(isinstance(part, tf.TensorSpec) for part in spec):
-        raise ValueError(f"{name} should be tf.data of (images, labels). "
-                         f"Received: {spec or type(dataset).__name__}")
+        raise ValueError(f"{name} should be tf.data of (images, labels). Received: {spec or type(dataset).__name__}")
     images, labels = (part.shape for part in spec)
     if images.rank != 4 or labels.rank not in (1, 2):
-        raise ValueError(f"{name} should be batched, with images (B, H, W, C): call .batch(batch_size). "
-                         f"Received: images {images}, labels {labels}")
+        raise ValueError(
+            f"{name} should be batched, with images (B, H, W, C): call .batch(batch_size). "
+            f"Received: images {images}, labels {labels}"
+        )
     length = int(dataset.cardinality())
     if length <= 0:
-        raise ValueError(f"{name} needs at least one batch and a known length. "
-                         f"Received: {'unknown or endless' if length else 'no batch'}")
+        raise ValueError(
+            f"{name} needs at least one batch and a known length. "
+            f"Received: {'unknown or endless' if length else 'no batch'}"
+        )
     return length

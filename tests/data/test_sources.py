@@ -80,22 +80,35 @@ def test_missing_cifar_names_both_ways_to_get_it(tmp_path, monkeypatch, name, by
     assert not expected.exists()
 
 
-def prepare(root, name, names, train=20, test=10, version="3.0.2"):
-    """Writes a data set as tensorflow-datasets prepares it, and returns its arrays."""
+def write_records(path, records, kind):
+    if kind == "tfrecord":
+        with tf.io.TFRecordWriter(path) as writer:
+            for record in records:
+                writer.write(record)
+        return
+    module = pytest.importorskip("array_record.python.array_record_module")
+    writer = module.ArrayRecordWriter(path, "group_size:1")
+    for record in records:
+        writer.write(record)
+    writer.close()
+
+
+def prepare(root, name, names, train=20, test=10, version="3.0.2", kind="tfrecord", shape=(32, 32, 3), last="test"):
+    """Writes a data set as tensorflow-datasets prepares it, and returns its arrays; images of 32x32 pixels."""
     import tensorflow_datasets as tfds
     folder = root / name / version
     folder.mkdir(parents=True)
-    features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(32, 32, 3)),
+    features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=shape),
                                            "label": tfds.features.ClassLabel(names=names)})
     features.save_config(str(folder))
-    info = {"name": name, "version": version, "fileFormat": "tfrecord", "splits": []}
+    info = {"name": name, "version": version, "fileFormat": kind, "splits": []}
     arrays = {}
-    for split, count in (("train", train), ("test", test)):
+    for split, count in (("train", train), (last, test)):
         images = np.random.default_rng(count).integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
         arrays[split] = images, np.arange(count) % len(names)
-        with tf.io.TFRecordWriter(str(folder / f"{name}-{split}.tfrecord-00000-of-00001")) as writer:
-            for image, label in zip(*arrays[split], strict=True):
-                writer.write(features.serialize_example({"image": image, "label": int(label)}))
+        records = [features.serialize_example({"image": image, "label": int(label)})
+                   for image, label in zip(*arrays[split], strict=True)]
+        write_records(str(folder / f"{name}-{split}.{kind}-00000-of-00001"), records, kind)
         info["splits"].append({"name": split, "shardLengths": [str(count)], "numBytes": "1",
                                "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"})
     (folder / "dataset_info.json").write_text(json.dumps(info))
@@ -125,8 +138,8 @@ def test_cifar10_has_the_published_normalization_and_cifar100_its_own(tmp_path):
 
 
 def test_the_newest_prepared_version_is_read(tmp_path):
-    prepare(tmp_path, "cifar10", ["a", "b"], train=8, version="3.0.0")
-    prepare(tmp_path, "cifar10", ["a", "b"], train=6, version="3.0.2")
+    prepare(tmp_path, "cifar10", ["a", "b"], train=8, version="3.0.2")
+    prepare(tmp_path, "cifar10", ["a", "b"], train=6, version="3.0.10")
     assert len(data.load("cifar10", data_dir=tmp_path).arrays["train"][1]) == 6
 
 
@@ -145,3 +158,48 @@ def test_damaged_cifar_is_named(tmp_path):
     record.unlink()
     with pytest.raises(ValueError, match="cifar10.*not readable"):
         data.load("cifar10", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["tfrecord", "array_record"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_both_kinds_of_prepared_files_in_memory_and_streamed(tmp_path, kind, stream):
+    arrays = prepare(tmp_path, "cifar10", ["a", "b"], kind=kind)
+    splits = data.load("cifar10", data_dir=tmp_path, stream=stream)
+    assert splits.streamed == stream
+    for split in ("train", "test"):
+        for found, expected in zip(splits.arrays[split], arrays[split], strict=True):
+            np.testing.assert_array_equal(found, expected)
+    images, labels = next(iter(splits.batches("train", 20, shuffle=False)))
+    np.testing.assert_allclose(images, (arrays["train"][0] / 255 - splits.mean) / splits.std, atol=1e-5)
+    assert labels.numpy().tolist() == arrays["train"][1].tolist()
+
+
+def test_array_record_without_its_package(tmp_path, monkeypatch):
+    prepare(tmp_path, "cifar10", ["a", "b"], kind="array_record")
+    import tensorflow_datasets as tfds
+
+    def missing(*arguments, **options):
+        raise ImportError("No module named 'array_record'")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "as_data_source", missing)
+    with pytest.raises(ValueError, match="of array_record files: reading them takes pip install array_record") as error:
+        data.load("cifar10", data_dir=tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_any_prepared_data_set_of_classes(tmp_path, monkeypatch, stream):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    arrays = prepare(tmp_path, "birds", ["a", "b"], shape=(None, None, 3), last="validation")
+    splits = data.load("birds", side=32, stream=stream)
+    np.testing.assert_array_equal(splits.arrays["test"][0], arrays["validation"][0])
+    assert data.load("birds", side=(16, 8), resize="crop", stream=stream).input_shape == (16, 8, 3)
+    with pytest.raises(ValueError, match="many sizes: give a side"):
+        data.load("birds", side=None)
+    with pytest.raises(ValueError, match="resize='crop', 'pad' or 'stretch'. Received: image 0 of train of 32x32"):
+        data.load("birds", side=(16, 8), stream=False)
+
+
+def test_prepared_data_that_is_not_there(tmp_path):
+    with pytest.raises(ValueError, match="birds is not prepared in"):
+        data.load("birds", data_dir=tmp_path)

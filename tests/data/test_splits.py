@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_pibnas.data import Splits
-from keras_pibnas.data.splits import stratified
+from keras_pibnas.data.stratify import stratified
 
 
 def splits(count=30, test=5):

@@ -1,0 +1,1 @@
+"""Training: what Keras has to be told of a task."""
