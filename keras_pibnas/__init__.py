@@ -6,6 +6,7 @@ from keras_pibnas import onednn as onednn  # before all that imports TensorFlow
 from keras_pibnas import (
     analysis,
     callbacks,
+    costs,
     data,
     distribution,
     genotypes,
@@ -22,6 +23,6 @@ from keras_pibnas.search import Supernet
 __version__ = "0.1.0"
 
 __all__ = [
-    "Genotype", "Supernet", "__version__", "analysis", "build_network", "callbacks", "data", "distribution",
-    "genotypes", "interop", "layers", "network", "optimizers", "spaces",
+    "Genotype", "Supernet", "__version__", "analysis", "build_network", "callbacks", "costs", "data",
+    "distribution", "genotypes", "interop", "layers", "network", "optimizers", "spaces",
 ]  # fmt: skip

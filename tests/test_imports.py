@@ -12,6 +12,7 @@ BASE = {"onednn", "genotypes", "skeleton", "layers", "data", "packs"}
 MIDDLE = {
     "optimizers": {"layers", "packs"},  # what knows of replicas
     "distribution": {"layers", "optimizers"},
+    "costs": {"layers", "skeleton"},
     "search": {"spaces", "layers", "genotypes", "skeleton", "optimizers", "distribution", "packs"},
     "network": {"spaces", "layers", "genotypes", "skeleton", "distribution"},
 }
