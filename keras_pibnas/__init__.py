@@ -12,6 +12,7 @@ from keras_pibnas import (
     genotypes,
     interop,
     layers,
+    methods,
     network,
     optimizers,
     spaces,
@@ -24,5 +25,5 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Genotype", "Supernet", "__version__", "analysis", "build_network", "callbacks", "costs", "data",
-    "distribution", "genotypes", "interop", "layers", "network", "optimizers", "spaces",
+    "distribution", "genotypes", "interop", "layers", "methods", "network", "optimizers", "spaces",
 ]  # fmt: skip

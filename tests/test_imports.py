@@ -13,6 +13,7 @@ MIDDLE = {
     "optimizers": {"layers", "packs"},  # what knows of replicas
     "distribution": {"layers", "optimizers"},
     "costs": {"layers", "skeleton"},
+    "methods": {"spaces", "costs", "genotypes", "skeleton"},
     "search": {"spaces", "layers", "genotypes", "skeleton", "optimizers", "distribution", "packs"},
     "network": {"spaces", "layers", "genotypes", "skeleton", "distribution"},
 }
@@ -79,6 +80,7 @@ def test_genotypes_and_skeleton_need_only_the_standard_library(name):
         ("from keras_pibnas import network", (PACKAGE, "search", "cell")),
         ("import keras_pibnas as kp", (PACKAGE, "callbacks", "files")),
         ("from ..search import cell", (PACKAGE, "network", "__init__")),
+        ("from keras_pibnas.search import edges", (PACKAGE, "methods", "cells")),
         ("from .. import search", (PACKAGE, "network", "build")),
         ("def f():\n    from keras_pibnas.analysis import plots", (PACKAGE, "callbacks", "record")),
     ],
