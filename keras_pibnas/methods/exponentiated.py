@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_pibnas.methods.part import registered
+from keras_pibnas.methods.part import constant, registered
 
 
 @registered
@@ -27,7 +27,7 @@ class ExponentiatedGradient(keras.optimizers.Optimizer):
         exponents = exponents - ops.max(exponents, axis=-1, keepdims=True)
         theta = ops.convert_to_tensor(variable) * ops.exp(exponents)
         theta = theta / ops.sum(theta, axis=-1, keepdims=True)
-        self.assign(variable, ops.maximum(theta, ops.cast(self.floor, variable.dtype)))
+        self.assign(variable, ops.maximum(theta, constant(self.floor, variable.dtype)))
 
     def get_config(self):
         return super().get_config() | {"floor": self.floor}

@@ -110,7 +110,7 @@ class Uniform(Alphas):
     def scores(self, arch, cell):
         open_ops = cell.derivable.astype("float64")
         edges = open_ops.any(axis=1)
-        share = np.minimum(1.0, self.keep / np.maximum(1, cell.same_node @ edges))
+        share = np.minimum(1.0, self.keep / np.maximum(1, cell.same_node.astype(int) @ edges.astype(int)))
         mean = open_ops / np.maximum(1, open_ops.sum(axis=1, keepdims=True)) * share[:, None]
         return constant(mean, ops.convert_to_tensor(arch["alpha"]).dtype)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from keras_pibnas.methods.part import Part, registered
+from keras_pibnas.methods.part import Part, constant, registered
 
 
 class Schedule(Part):
@@ -47,6 +47,7 @@ class _Ramp(Schedule):
 
     def fraction(self, progress):
         """The part of the ramp that is done, 0 to 1."""
+        progress = float(progress) if isinstance(progress, int) else progress
         done = (progress - self.begin) / (self.end - self.begin)
         return min(max(done, 0.0), 1.0) if isinstance(done, float) else ops.clip(done, 0.0, 1.0)
 
@@ -103,4 +104,6 @@ def schedule(value: float | Schedule) -> Schedule:
 
 def at(value: Schedule, progress, dtype: str):
     """The schedule's number at a progress, as a scalar tensor of that dtype."""
-    return ops.cast(ops.convert_to_tensor(value.value(progress)), dtype)
+    progress = float(progress) if isinstance(progress, int | float) else ops.cast(progress, dtype)
+    number = value.value(progress)
+    return constant(number, dtype) if isinstance(number, float) else ops.cast(number, dtype)
