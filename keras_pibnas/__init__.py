@@ -6,12 +6,14 @@ from keras_pibnas import onednn as onednn  # before all that imports TensorFlow
 from keras_pibnas import (
     analysis,
     callbacks,
+    costs,
     data,
     distribution,
     engine,
     genotypes,
     interop,
     layers,
+    methods,
     network,
     optimizers,
     spaces,
@@ -23,6 +25,6 @@ from keras_pibnas.search import Supernet
 __version__ = "0.1.0"
 
 __all__ = [
-    "Genotype", "Supernet", "__version__", "analysis", "build_network", "callbacks", "data", "distribution", "engine",
-    "genotypes", "interop", "layers", "network", "optimizers", "spaces",
+    "Genotype", "Supernet", "__version__", "analysis", "build_network", "callbacks", "costs", "data",
+    "distribution", "engine", "genotypes", "interop", "layers", "methods", "network", "optimizers", "spaces",
 ]  # fmt: skip

@@ -12,6 +12,8 @@ BASE = {"onednn", "genotypes", "skeleton", "engine", "layers", "data", "training
 MIDDLE = {
     "optimizers": {"engine"},
     "distribution": {"engine", "layers", "optimizers"},
+    "costs": {"engine", "layers", "skeleton"},
+    "methods": {"spaces", "costs", "genotypes", "skeleton"},
     "search": {"spaces", "layers", "genotypes", "skeleton", "optimizers", "distribution", "engine"},
     "network": {"spaces", "layers", "genotypes", "skeleton", "distribution", "engine"},
 }
@@ -79,6 +81,7 @@ def test_genotypes_and_skeleton_need_only_the_standard_library(name):
         ("from keras_pibnas import network", (PACKAGE, "search", "cell")),
         ("import keras_pibnas as kp", (PACKAGE, "callbacks", "files")),
         ("from ..search import cell", (PACKAGE, "network", "__init__")),
+        ("from keras_pibnas.search import edges", (PACKAGE, "methods", "cells")),
         ("from .. import search", (PACKAGE, "network", "build")),
         ("def f():\n    from keras_pibnas.analysis import plots", (PACKAGE, "callbacks", "record")),
     ],

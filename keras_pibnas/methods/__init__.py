@@ -1,0 +1,61 @@
+"""What papers on differentiable architecture search change: from alphas to op weights, and what hangs on it."""
+
+from .catalog import get, names, register
+from .cells import CellSpec, genotype_mix
+from .discretizations import Discretization, SkipLimited, Threshold, TopEdges
+from .expected_cost import ExpectedCost
+from .exponentiated import ExponentiatedGradient
+from .method import Method, Stage
+from .penalties import BetaDecay, DirichletKL, Entropy, Penalty, ZeroOne
+from .perturbations import Adversarial, Perturbation, UniformNoise
+from .relaxation import Relaxation, Sigmoid, Simplex, Softmax
+from .sampled import Dirichlet, Gumbel, Uniform
+from .schedules import Constant, Cosine, Exponential, Linear, Schedule, schedule
+from .seeds import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, fold_seed, seeded
+from .wrappers import EdgeNormalized, Masked, Projected, SkipAssisted
+
+__all__ = [
+    "ALPHA_STEP",
+    "PERTURBATION",
+    "WEIGHT_STEP",
+    "Adversarial",
+    "BetaDecay",
+    "CellSpec",
+    "Constant",
+    "Cosine",
+    "Dirichlet",
+    "DirichletKL",
+    "Discretization",
+    "EdgeNormalized",
+    "Entropy",
+    "ExpectedCost",
+    "Exponential",
+    "ExponentiatedGradient",
+    "Gumbel",
+    "Linear",
+    "Masked",
+    "Method",
+    "Penalty",
+    "Perturbation",
+    "Projected",
+    "Relaxation",
+    "Schedule",
+    "Sigmoid",
+    "Simplex",
+    "SkipAssisted",
+    "SkipLimited",
+    "Softmax",
+    "Stage",
+    "Threshold",
+    "TopEdges",
+    "Uniform",
+    "UniformNoise",
+    "ZeroOne",
+    "fold_seed",
+    "genotype_mix",
+    "get",
+    "names",
+    "register",
+    "schedule",
+    "seeded",
+]

@@ -1,0 +1,152 @@
+"""From scores to a genotype."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+from keras_pibnas.genotypes import Genotype
+from keras_pibnas.methods.cells import KINDS, CellSpec
+from keras_pibnas.methods.part import Part, registered
+from keras_pibnas.methods.sampled import best_edges
+from keras_pibnas.spaces import canonical
+
+
+@dataclass(frozen=True)
+class Discretization(Part):
+    """How scores become a genotype, in NumPy. `none` is never taken, nor what has a score of 0, as masked entries do.
+
+    Where a node is left with fewer than two edges, `none` stands for those that a Genotype wants: it adds zeros.
+    """
+
+    def __call__(self, scores, space, topology) -> Genotype:
+        """The genotype.
+
+        Args:
+            scores: (normal, reduce), each (edges, ops), as `Relaxation.scores` gives them.
+            space: SearchSpace, whose primitives are the columns.
+            topology: has the number of `nodes`, and of `inputs` if it is not 2; or the number of nodes.
+
+        Raises:
+            ValueError: scores of another shape.
+        """
+        nodes, inputs = getattr(topology, "nodes", topology), getattr(topology, "inputs", 2)
+        cells = [CellSpec(kind, nodes, space.primitives, inputs=inputs) for kind in KINDS]
+        pairs = [self.pairs(_checked(table, cell), cell) for table, cell in zip(scores, cells, strict=True)]
+        states = tuple(range(inputs, inputs + nodes))
+        return Genotype(*pairs, states, states)
+
+    def pairs(self, scores: np.ndarray, cell: CellSpec) -> tuple:
+        """(op name, source) pairs of a cell, node by node, strongest edges first. Args: scores (edges, ops)."""
+        raise NotImplementedError(f"{type(self).__name__} must define pairs(scores, cell)")
+
+    def kept(self, scores, cell: CellSpec):
+        """(edges,) of bool, as a tensor: the edges that the genotype takes. Args: scores: a tensor (edges, ops)."""
+        raise NotImplementedError(f"{type(self).__name__} must define kept(scores, cell)")
+
+
+@registered
+@dataclass(frozen=True)
+class TopEdges(Discretization):
+    """On each node, the `edges` incoming ones with the largest score of an op other than none, each with that op.
+
+    DARTS (arXiv:1806.09055), section 2.4. Of equal scores the first edge and the first op win. Args: edges: 1 or 2.
+    """
+
+    edges: int = 2
+
+    def __post_init__(self):
+        if self.edges not in (1, 2):
+            raise ValueError(f"A genotype holds 1 or 2 edges a node. Received: edges={self.edges!r}")
+
+    def pairs(self, scores, cell):
+        return _strongest(scores, cell, self.edges, 0.0)
+
+    def kept(self, scores, cell):
+        best = ops.max(ops.where(cell.derivable, scores, 0.0), axis=-1)
+        return ops.logical_and(best_edges(best, cell, self.edges), best > 0)
+
+
+@registered
+@dataclass(frozen=True)
+class Threshold(Discretization):
+    """As TopEdges(edges), but only edges whose score is at least `least`. FairDARTS (arXiv:1911.12126), section 4.3.
+
+    Args: least: of a score; edges: how many at most on a node, 1 or 2.
+    """
+
+    least: float = 0.85
+    edges: int = 2
+
+    def __post_init__(self):
+        TopEdges(self.edges)
+        if not 0 <= self.least <= 1:
+            raise ValueError(f"A threshold of scores is from 0 to 1. Received: least={self.least!r}")
+
+    def pairs(self, scores, cell):
+        return _strongest(scores, cell, self.edges, self.least)
+
+    def kept(self, scores, cell):
+        best = ops.max(ops.where(cell.derivable, scores, 0.0), axis=-1)
+        return ops.logical_and(TopEdges(self.edges).kept(scores, cell), best >= self.least)
+
+
+@registered
+@dataclass(frozen=True)
+class SkipLimited(Discretization):
+    """As TopEdges(2), with at most `skips` skip connections in the normal cell. P-DARTS (arXiv:1904.12760), 3.3.
+
+    While there are more, the weakest of them loses its score, and the cell is derived again.
+    `kept` does not know of the limit. Args: skips: how many at most.
+    """
+
+    skips: int = 2
+
+    def __post_init__(self):
+        if not isinstance(self.skips, int) or self.skips < 0:
+            raise ValueError(f"A limit of skip connections is at least 0. Received: skips={self.skips!r}")
+
+    def pairs(self, scores, cell):
+        scores = scores.copy()
+        while cell.kind == "normal":
+            skips = _skips(_strongest(scores, cell, 2, 0.0), cell)
+            if len(skips) <= self.skips:
+                break
+            scores[min(skips, key=lambda place: scores[place])] = 0.0
+        return _strongest(scores, cell, 2, 0.0)
+
+    def kept(self, scores, cell):
+        return TopEdges(2).kept(scores, cell)
+
+
+def _checked(scores, cell):
+    scores = np.asarray(scores, "float64")
+    if scores.shape != cell.shape:
+        raise ValueError(
+            f"Scores of the {cell.kind} cell must have the shape {cell.shape} of (edges, ops). Received: {scores.shape}"
+        )
+    return np.where(cell.derivable, scores, 0.0)
+
+
+def _strongest(scores, cell, edges, least):
+    """Pairs of the best edges whose score is above 0 and at least `least`; two a node, with `none` where one lacks."""
+    best, op = scores.max(axis=1), scores.argmax(axis=1)
+    pairs = []
+    for node in range(cell.nodes):
+        rows = np.flatnonzero(np.array(cell.targets) == node)
+        ranked = rows[np.argsort(-best[rows], kind="stable")][:edges]
+        taken = [row for row in ranked if best[row] > 0 and best[row] >= least]
+        own = [(cell.primitives[op[row]], cell.sources[row]) for row in taken]
+        unused = [source for source in range(node + cell.inputs) if source not in {source for _, source in own}]
+        pairs += own + [("none", source) for source in unused[: 2 - len(own)]]
+    return tuple(pairs)
+
+
+def _skips(pairs, cell):
+    """The (row, column) of each skip connection among pairs, two a node."""
+    rows = {edge: row for row, edge in enumerate(zip(cell.sources, cell.targets, strict=True))}
+    return [
+        (rows[source, index // 2], cell.primitives.index(name))
+        for index, (name, source) in enumerate(pairs)
+        if canonical(name) == "skip_connect"
+    ]
