@@ -4,7 +4,7 @@ from pathlib import Path
 
 from keras_pibnas import genotypes
 from keras_pibnas.analysis import style
-from keras_pibnas.analysis.cell_plan import Cell, Plan
+from keras_pibnas.analysis.cell_plan import Plan
 
 LABEL_SIZE, NODE_SIZE = 9.0, 11.0  # points
 LABEL_HEIGHT, LINE_HEIGHT, LABEL_PADDING = 0.25, 0.14, 0.2  # inches
@@ -56,7 +56,7 @@ def plot_genotype(genotype, directory, weights=None):
 
 
 def read_cell(genotype, which="normal"):
-    """The `Cell` of a Genotype or its name (ops under their present names), or of a plain sequence of pairs.
+    """The `genotypes.Cell` of a Genotype or its name (ops under their present names), or of a plain sequence of pairs.
 
     Raises:
         ValueError: `which` is neither cell, the name unknown, or the pairs are no cell.
@@ -66,9 +66,9 @@ def read_cell(genotype, which="normal"):
     if isinstance(genotype, str):
         genotype = genotypes.get(genotype)
     if not hasattr(genotype, "normal"):
-        return Cell(_checked(genotype), tuple(range(2, 2 + len(genotype) // 2)))
-    genotype = genotype.resolved()
-    return Cell(getattr(genotype, which), getattr(genotype, f"{which}_concat"))
+        pairs = _checked(genotype)
+        return genotypes.Cell(tuple(zip(pairs[::2], pairs[1::2], strict=True)), tuple(range(2, 2 + len(pairs) // 2)))
+    return genotype.resolved().cell(which)
 
 
 def _checked(pairs):

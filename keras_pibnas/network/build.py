@@ -1,5 +1,7 @@
 """From a genotype to a Keras model."""
 
+import itertools
+
 import keras
 
 from keras_pibnas import genotypes, skeleton
@@ -67,7 +69,7 @@ def build_network(
         ValueError: names the argument, its value and what would be right.
     """
     genotype = _checked(genotype, input_shape, num_classes, stem)
-    plans = skeleton.plan(layers, channels, len(genotype.normal_concat), len(genotype.reduce_concat))
+    plans = skeleton.plan(layers, channels, *(len(genotype.cell(kind).concat) for kind in ("normal", "reduce")))
     images = keras.Input(tuple(input_shape), name="images")
     first = second = STEMS[stem](3 * channels, name="stem")(images)
     outputs = {}
@@ -100,22 +102,18 @@ def _checked(genotype, input_shape, num_classes, stem):
 
 
 def _cell(genotype, plan, first, second, drop_path):
-    """States of one cell, in the order of the genotype's pairs."""
-    pairs = genotype.reduce if plan.reduction else genotype.normal
-    concat = genotype.reduce_concat if plan.reduction else genotype.normal_concat
-    name = f"cell_{plan.index}"
+    """The output of one cell; its ops are numbered in the order of the genotype's pairs."""
+    cell = genotype.cell("reduce" if plan.reduction else "normal")
+    name, index = f"cell_{plan.index}", itertools.count()
     to_first = preprocess(
         plan.channels, plan.in_channels_prev_prev, plan.reduction_prev, name=f"{name}_preprocess_0"
     )
     to_second = preprocess(plan.channels, plan.in_channels_prev, False, name=f"{name}_preprocess_1")
     states = [to_first(first), to_second(second)]
-    for node in range(genotype.nodes):
-        edges = [
-            _edge(pairs[index], states, plan, f"{name}_op_{index}", drop_path)
-            for index in (2 * node, 2 * node + 1)
-        ]
-        states.append(keras.layers.Add(name=f"{name}_node_{node}")(edges))
-    return keras.layers.Concatenate(name=name)([states[state] for state in concat])
+    for node, pairs in enumerate(cell.nodes):
+        edges = [_edge(pair, states, plan, f"{name}_op_{next(index)}", drop_path) for pair in pairs]
+        states.append(keras.layers.Add(name=f"{name}_node_{node}")(edges) if edges else None)
+    return keras.layers.Concatenate(name=name)([states[state] for state in cell.concat])
 
 
 def _edge(pair, states, plan, name, drop_path):

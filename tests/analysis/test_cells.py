@@ -75,7 +75,8 @@ def own_boxes(edge, cell):
     _, kind, number = edge.split(":")
     if kind == "concat":
         return {f"node:{number}", "node:out"}
-    return {f"op:{number}", f"node:{cell.pairs[int(number)][1]}", f"node:{2 + int(number) // 2}"}
+    source, target = cell.edges[int(number)]
+    return {f"op:{number}", f"node:{source}", f"node:{target}"}
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -87,7 +88,8 @@ def test_nothing_overlaps_and_everything_is_there(name, which):
     picture = Picture(plot_cell(genotype, which, weights=weights))
     assert picture.faults(cell) == []
     assert picture.boxes["node:0"].y0 > picture.boxes["node:1"].y1
-    nodes = {f"node:{state}" for state in range(2 + genotype.nodes)} | {"node:out"}
+    states = [0, 1, *(state for state, pairs in enumerate(cell.nodes, 2) if pairs)]
+    nodes = {f"node:{state}" for state in states} | {"node:out"}
     assert set(picture.boxes) == nodes | {f"op:{pair}" for pair in range(len(cell.pairs))}
     labels = [picture.words[f"op:{pair}"] for pair in range(len(cell.pairs))]
     ops = [op for op, _ in cell.pairs]
