@@ -12,8 +12,9 @@ import operator
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -201,22 +202,72 @@ class Genotype:
         return _from_parts(forms.read(text), text)
 
 
-def names():
+@dataclass(frozen=True)
+class Published:
+    """A published genotype and what is printed of it.
+
+    Attributes:
+        genotype: the Genotype.
+        source: paper, repository and file.
+        params, macs: millions, as digits in a text, so that rounding can be told; None where nothing is printed.
+        error: top-1 error, percent, as digits in a text; None where nothing is printed.
+        dataset: what the printed figures are of.
+        auxiliary: whether `params` counts the auxiliary head.
+        where: what prints the figures.
+    """
+
+    genotype: Genotype
+    source: str
+    params: str | None = None
+    macs: str | None = None
+    error: str | None = None
+    dataset: str | None = None
+    auxiliary: bool = False
+    where: str | None = None
+
+
+@cache
+def _catalog():
+    """{name: Published}, from `published.json`."""
+    entries = json.loads(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))
+    keys = {entry.name for entry in fields(Genotype)}
+    catalog = {}
+    for name, entry in entries.items():
+        if "same_as" in entry:
+            catalog[name] = catalog[entry["same_as"]]
+        else:
+            genotype = Genotype(**{key: entry[key] for key in entry.keys() & keys})
+            catalog[name] = Published(genotype, entry["source"], **entry.get("printed", {}))
+    return catalog
+
+
+def names() -> tuple:
     """Names of the published genotypes."""
-    return tuple(_PUBLISHED)
+    return tuple(_catalog())
 
 
-def get(name):
+def get(name: str) -> Genotype:
     """The published genotype of that name.
 
     Raises:
         ValueError: there is none; the message lists the names.
     """
-    if name in _PUBLISHED:
-        return _PUBLISHED[name]
-    close = get_close_matches(str(name).upper(), _PUBLISHED, n=1)
-    hint = f"Did you mean {close[0]}? " if close else ""
-    raise ValueError(f"Unknown genotype {name!r}. {hint}Known: {', '.join(_PUBLISHED)}")
+    return published(name).genotype
+
+
+def published(name: str) -> Published:
+    """The published genotype of that name, with its source and the figures printed of it.
+
+    Raises:
+        ValueError: there is none; the message lists the names.
+    """
+    catalog = _catalog()
+    if name in catalog:
+        return catalog[name]
+    capitals = {known.upper(): known for known in catalog}
+    close = get_close_matches(str(name).upper(), capitals, n=1)
+    hint = f"Did you mean {capitals[close[0]]}? " if close else ""
+    raise ValueError(f"Unknown genotype {name!r}. {hint}Known: {', '.join(catalog)}")
 
 
 def random(ops, nodes=4, seed=0) -> Genotype:
@@ -334,12 +385,8 @@ def _from_parts(parts, text):
 
 def _known(genotype):
     """The genotype, if its op names are known; whether they can be built is for `keras_pibnas.spaces`."""
-    known = OPS | {
-        op
-        for published in _PUBLISHED.values()
-        for one in (published, published.resolved())
-        for op, _ in one.normal + one.reduce
-    }
+    cells = [one.cell(cell) for found in _catalog().values() for one in _both(found.genotype) for cell in CELLS]
+    known = OPS | {op for cell in cells for op, _ in cell.pairs}
     for cell in CELLS:
         pairs = zip(getattr(genotype, cell), getattr(genotype.resolved(), cell), strict=True)
         for index, (pair, (op, _)) in enumerate(pairs):
@@ -348,85 +395,5 @@ def _known(genotype):
     return genotype
 
 
-_PUBLISHED = {
-    # Pseudo-Inverted Bottleneck Convolution for DARTS Search Space (arXiv:2301.01286), Fig. 4.
-    "PIBCONV": Genotype(
-        normal=(("pib_conv_3x3", 0), ("pib_conv_5x5", 1), ("pib_conv_3x3", 0), ("pib_conv_3x3", 2),
-                ("pib_conv_3x3", 2), ("pib_conv_3x3", 1), ("pib_conv_3x3", 1), ("pib_conv_3x3", 3)),
-        reduce=(("avg_pool_3x3", 0), ("pib_conv_5x5", 1), ("avg_pool_3x3", 0), ("dil_conv_5x5", 2),
-                ("avg_pool_3x3", 0), ("skip_connect", 2), ("pib_conv_3x3", 3), ("pib_conv_3x3", 0))),
-    # DARTS (arXiv:1806.09055), first order, as published with its code.
-    "DARTS_V1": Genotype(
-        normal=(("sep_conv_3x3", 1), ("sep_conv_3x3", 0), ("skip_connect", 0), ("sep_conv_3x3", 1),
-                ("skip_connect", 0), ("sep_conv_3x3", 1), ("sep_conv_3x3", 0), ("skip_connect", 2)),
-        reduce=(("max_pool_3x3", 0), ("max_pool_3x3", 1), ("skip_connect", 2), ("max_pool_3x3", 0),
-                ("max_pool_3x3", 0), ("skip_connect", 2), ("skip_connect", 2), ("avg_pool_3x3", 0))),
-    # DARTS, second order: Fig. 4 and 5 there.
-    "DARTS_V2": Genotype(
-        normal=(("sep_conv_3x3", 0), ("sep_conv_3x3", 1), ("sep_conv_3x3", 0), ("sep_conv_3x3", 1),
-                ("sep_conv_3x3", 1), ("skip_connect", 0), ("skip_connect", 0), ("dil_conv_3x3", 2)),
-        reduce=(("max_pool_3x3", 0), ("max_pool_3x3", 1), ("skip_connect", 2), ("max_pool_3x3", 1),
-                ("max_pool_3x3", 0), ("skip_connect", 2), ("skip_connect", 2), ("max_pool_3x3", 1))),
-    # NASNet-A (arXiv:1707.07012), as published with the code of DARTS.
-    "NASNET": Genotype(
-        normal=(("sep_conv_5x5", 1), ("sep_conv_3x3", 0), ("sep_conv_5x5", 0), ("sep_conv_3x3", 0),
-                ("avg_pool_3x3", 1), ("skip_connect", 0), ("avg_pool_3x3", 0), ("avg_pool_3x3", 0),
-                ("sep_conv_3x3", 1), ("skip_connect", 1)),
-        reduce=(("sep_conv_5x5", 1), ("sep_conv_7x7", 0), ("max_pool_3x3", 1), ("sep_conv_7x7", 0),
-                ("avg_pool_3x3", 1), ("sep_conv_5x5", 0), ("skip_connect", 3), ("avg_pool_3x3", 2),
-                ("sep_conv_3x3", 2), ("max_pool_3x3", 1)),
-        normal_concat=(2, 3, 4, 5, 6),
-        reduce_concat=(4, 5, 6)),
-    # AmoebaNet-A (arXiv:1802.01548), as published with the code of DARTS.
-    "AMOEBANET": Genotype(
-        normal=(("avg_pool_3x3", 0), ("max_pool_3x3", 1), ("sep_conv_3x3", 0), ("sep_conv_5x5", 2),
-                ("sep_conv_3x3", 0), ("avg_pool_3x3", 3), ("sep_conv_3x3", 1), ("skip_connect", 1),
-                ("skip_connect", 0), ("avg_pool_3x3", 1)),
-        reduce=(("avg_pool_3x3", 0), ("sep_conv_3x3", 1), ("max_pool_3x3", 0), ("sep_conv_7x7", 2),
-                ("sep_conv_7x7", 0), ("avg_pool_3x3", 1), ("max_pool_3x3", 0), ("max_pool_3x3", 1),
-                ("conv_7x1_1x7", 0), ("sep_conv_3x3", 5)),
-        normal_concat=(4, 5, 6),
-        reduce_concat=(3, 4, 6)),
-    # DARTS searched on ADP (pathology), with 2, 3 and 4 nodes.
-    "DARTS_ADP_N2": Genotype(
-        normal=(("max_pool_3x3", 1), ("max_pool_3x3", 0), ("dil_conv_5x5", 2), ("max_pool_3x3", 1)),
-        reduce=(("sep_conv_5x5", 0), ("max_pool_3x3", 1), ("max_pool_3x3", 2), ("dil_conv_5x5", 0)),
-        normal_concat=(2, 3),
-        reduce_concat=(2, 3)),
-    "DARTS_ADP_N3": Genotype(
-        normal=(("max_pool_3x3", 0), ("max_pool_3x3", 1), ("sep_conv_5x5", 2), ("max_pool_3x3", 1),
-                ("dil_conv_5x5", 3), ("max_pool_3x3", 1)),
-        reduce=(("max_pool_3x3", 0), ("dil_conv_5x5", 1), ("max_pool_3x3", 0), ("max_pool_3x3", 2),
-                ("skip_connect", 1), ("max_pool_3x3", 0)),
-        normal_concat=(2, 3, 4),
-        reduce_concat=(2, 3, 4)),
-    "DARTS_ADP_N4": Genotype(
-        normal=(("max_pool_3x3", 0), ("max_pool_3x3", 1), ("max_pool_3x3", 0), ("skip_connect", 2),
-                ("max_pool_3x3", 0), ("max_pool_3x3", 2), ("dil_conv_3x3", 4), ("max_pool_3x3", 0)),
-        reduce=(("max_pool_3x3", 0), ("max_pool_3x3", 1), ("dil_conv_5x5", 2), ("max_pool_3x3", 0),
-                ("sep_conv_5x5", 2), ("max_pool_3x3", 0), ("dil_conv_3x3", 2), ("max_pool_3x3", 4))),
-    # README of DARTS with involution, networks of 4, 8, 10 and 20 layers; names as printed there.
-    "INVOLUTION_L4": Genotype(
-        normal=(("sep_invo_3x3", 1), ("sep_invo_3x3", 0), ("sep_invo_3x3", 2), ("dil_invo_3x3", 1),
-                ("skip_connect", 0), ("skip_connect", 2), ("skip_connect", 2), ("skip_connect", 3)),
-        reduce=(("avg_pool_3x3", 0), ("sep_invo_5x5", 1), ("sep_invo_5x5", 2), ("skip_connect", 0),
-                ("avg_pool_3x3", 0), ("dil_invo_5x5", 3), ("skip_connect", 4), ("sep_invo_5x5", 0))),
-    # Printed with names of convolutions, which in that project's code stand for involutions.
-    "INVOLUTION_L8": Genotype(
-        normal=(("dil_conv_3x3", 0), ("skip_connect", 1), ("skip_connect", 0), ("skip_connect", 2),
-                ("sep_conv_3x3", 2), ("dil_conv_5x5", 0), ("skip_connect", 0), ("skip_connect", 2)),
-        reduce=(("sep_conv_3x3", 0), ("sep_conv_5x5", 1), ("avg_pool_3x3", 1), ("skip_connect", 2),
-                ("skip_connect", 2), ("skip_connect", 3), ("dil_conv_3x3", 3), ("skip_connect", 1)),
-        meanings=(("sep_conv_3x3", "sep_invo_3x3"), ("sep_conv_5x5", "sep_invo_5x5"),
-                  ("dil_conv_3x3", "dil_invo_3x3"), ("dil_conv_5x5", "dil_invo_5x5"))),
-    "INVOLUTION_L10": Genotype(
-        normal=(("invo2d_3x3", 1), ("invo2d_3x3", 0), ("invo2d_3x3", 2), ("dil_invo2d_3x3", 1),
-                ("skip_conn", 0), ("skip_conn", 2), ("skip_conn", 2), ("skip_conn", 3)),
-        reduce=(("avg_pool_3x3", 0), ("invo2d_5x5", 1), ("invo2d_5x5", 2), ("skip_conn", 0),
-                ("avg_pool_3x3", 0), ("dil_invo2d_5x5", 3), ("skip_conn", 4), ("invo2d_5x5", 0))),
-    "INVOLUTION_L20": Genotype(
-        normal=(("invo2d_3x3", 0), ("invo2d_3x3", 1), ("skip_conn", 0), ("skip_conn", 1),
-                ("skip_conn", 0), ("skip_conn", 2), ("skip_conn", 0), ("invo2d_3x3", 1)),
-        reduce=(("avg_pool_3x3", 0), ("invo2d_3x3", 1), ("skip_conn", 2), ("avg_pool_3x3", 0),
-                ("skip_conn", 2), ("avg_pool_3x3", 0), ("avg_pool_3x3", 0), ("skip_conn", 2))),
-}
+def _both(genotype):
+    return genotype, genotype.resolved()

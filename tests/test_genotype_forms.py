@@ -56,7 +56,8 @@ def any_name(monkeypatch):
         "reduce=[[('b', 1), ('a', 0)], [('d', 1), ('c', 2)]])",
         # With weights, as its searches do; they log a dictionary.
         "The 7-th epoch : {'normal': [(('a', 0, 0.21), ('b', 1, 0.2)), (('c', 2, 0.1), ('d', 0, 1.0))], "
-        "'normal_concat': [2, 3], 'reduce': [(('b', 1, 0.3), ('a', 0, 0.2)), (('d', 1, 0.5), ('c', 2, 0.4))], 'reduce_concat': [2, 3]}\n",
+        "'normal_concat': [2, 3], 'reduce': [(('b', 1, 0.3), ('a', 0, 0.2)), "
+        "(('d', 1, 0.5), ('c', 2, 0.4))], 'reduce_concat': [2, 3]}\n",
         "Genotype(normal=[('a', 0, .2), ('b', 1, .1), ('c', 2, .3), ('d', 0, .2)], "
         "reduce=[('b', 1), ('a', 0), ('d', 1), ('c', 2)])",
         # (op, node, source), as FairDARTS prints; nodes in any order.

@@ -14,6 +14,7 @@ PARTS = {
     },
     layers.DilConv: {"depthwise": "op.1.weight", "pointwise": "op.2.weight", "batch_norm": "op.3"},
     layers.Conv7x1_1x7: {"row": "1.weight", "column": "2.weight", "batch_norm": "3"},
+    layers.Conv3x1_1x3: {"row": "1.weight", "column": "2.weight", "batch_norm": "3"},
     layers.PIBConv: {
         "depthwise": "op.0.weight", "batch_norm": "op.1", "pointwise_1": "op.2.weight", "grouped": "op.3.weight",
         "pointwise_2": "op.5.weight",
