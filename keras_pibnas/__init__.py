@@ -14,6 +14,7 @@ from keras_pibnas import (
     network,
     optimizers,
     spaces,
+    topology,
 )
 from keras_pibnas.genotypes import Genotype
 from keras_pibnas.network import build_network
@@ -24,4 +25,5 @@ __version__ = "0.1.0"
 __all__ = [
     "Genotype", "Supernet", "__version__", "analysis", "build_network", "callbacks", "data", "distribution",
     "genotypes", "interop", "layers", "network", "optimizers", "spaces",
+    "topology",
 ]  # fmt: skip

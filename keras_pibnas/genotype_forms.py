@@ -18,6 +18,8 @@ CONFIG_OPS = (
 
 _CONFIG_KEY = r"(edge|inputs_node)_(normal|reduce)_(\d+)"
 _CONFIG_LINE = re.compile(_CONFIG_KEY + r"['\"]?(?:\s*,\s*Value)?[\s:=]+['\"]?(\w+)")
+# NAS-Bench-201: "|op~0|+|op~0|op~1|+..." of one node or more.
+_CHAIN = re.compile(r"\|(?:[\w.]+~\d+\|)+(?:\+\|(?:[\w.]+~\d+\|)+)*")
 _NUMPY = re.compile(r"u?int\d+|float\d+|str_|tensor")
 _STRAIGHT = str.maketrans({"‘": "'", "’": "'", "“": "'", "”": "'", "´": "'", "`": "'", '"': "'",
                            "\u00a0": " ", "\u200b": None, "\ufeff": None, "\\": None})  # fmt: skip
@@ -34,6 +36,8 @@ def read(text):
     if not isinstance(text, str):
         raise ValueError(f"A printed genotype is text. Received: {text!r}")
     bare = text.strip(" \t\r\n\"'`\ufeff")
+    if _CHAIN.search(bare):
+        return read_string(bare)
     if re.search(r"edge_(normal|reduce)_\d", bare):
         return read_config({f"{m[1]}_{m[2]}_{m[3]}": m[4] for m in _CONFIG_LINE.finditer(bare)})
     if not bare.startswith("{") and (re.search(r"Genotype\s*\(", bare) or "{" not in bare):
@@ -60,7 +64,11 @@ def arrange(parts):
     concats = {cell: _numbers(parts.get(f"{cell}_concat")) for cell in printed}
     targets = [triple[1] for pairs in printed.values() if _by_target(pairs) for triple in pairs]
     last = max([1, *targets, *(state for concat in concats.values() for state in concat)])
-    return {cell: _arranged(pairs, concats[cell], last) for cell, pairs in printed.items()}
+    given = {cell: parts.get(f"{cell}_edges") for cell in printed}
+    return {
+        cell: _arranged(pairs, concats[cell], last) if given[cell] is None else (pairs, given[cell])
+        for cell, pairs in printed.items()
+    }
 
 
 def _arranged(pairs, concat, last):
@@ -116,6 +124,42 @@ def _taken(pairs, nodes):
 def _numbers(concat):
     states = concat if isinstance(concat, list | tuple | range) else ()
     return [state for state in states if isinstance(state, int)]
+
+
+def read_string(text):
+    """The parts of a cell of NAS-Bench-201, "|nor_conv_3x3~0|+|none~0|skip_connect~1|+..." with any text around it.
+
+    Raises:
+        ValueError: the text holds several.
+    """
+    found = _CHAIN.findall(text)
+    if len(found) != 1:
+        raise ValueError(f"The text should hold one '|op~0|+|op~0|op~1|+...'; it holds {len(found)}. "
+                         f"Received: {excerpt(text)}")  # fmt: skip
+    nodes = [[edge.split("~") for edge in node.strip("|").split("|")] for node in found[0].split("+")]
+    return {
+        "normal": tuple((op, int(source)) for node in nodes for op, source in node),
+        "normal_edges": tuple(map(len, nodes)),
+        "normal_concat": (len(nodes),),
+        "inputs": 1,
+        "output": "last",
+    }
+
+
+def write_string(nodes):
+    """NAS-Bench-201's text of a cell: the (op, source) pairs of each node.
+
+    Raises:
+        ValueError: two ops on an edge.
+    """
+    texts = []
+    for node, pairs in enumerate(nodes):
+        sources = [source for _, source in pairs]
+        if len(set(sources)) < len(sources):
+            raise ValueError(f"In NAS-Bench-201 an edge has one op. Received: node {node + 1} = {pairs}")
+        ops = {source: op for op, source in pairs}
+        texts.append("|" + "".join(f"{ops.get(source, 'none')}~{source}|" for source in range(node + 1)))
+    return "+".join(texts)
 
 
 def read_config(config):

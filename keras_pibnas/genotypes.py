@@ -21,6 +21,7 @@ from random import Random
 
 from keras_pibnas import genotype_forms as forms
 from keras_pibnas.genotype_forms import excerpt
+from keras_pibnas.topology import Topology
 
 # Op names that `parse`, `from_json` and `load` accept besides those of published genotypes; filled by
 # `keras_pibnas.spaces`. Empty: all names.
@@ -29,7 +30,7 @@ OPS = set()
 OP_PATTERNS = []
 
 CELLS = forms.CELLS
-_OPTIONAL = ("normal_edges", "reduce_edges", "meanings")
+_OPTIONAL = {"normal_edges": None, "reduce_edges": None, "meanings": (), "inputs": 2, "output": "concatenate"}
 _KEYS = ("normal", "normal_concat", "reduce", "reduce_concat", *_OPTIONAL)
 
 
@@ -72,6 +73,9 @@ class Genotype:
             see `resolved`. Not compared.
         normal_edges, reduce_edges: number of pairs of every node, where they are not two each, such as (2, 0, 1, 1).
             A node without any is left out of the cell, as FairDARTS does it, and so is what reads it.
+        inputs: number of input states of a cell: 2, or 1 in a chain of cells as NAS-Bench-201 has it. Node i is state
+            inputs + i. Such a genotype has one kind of cell, `reduce` is empty: residual blocks reduce.
+        output: how the states of `normal_concat` and `reduce_concat` leave the cell, one of `topology.OUTPUTS`.
 
     Raises:
         ValueError: names the cell, the index and the pair that is wrong, and why.
@@ -89,40 +93,71 @@ class Genotype:
     meanings: tuple = field(default=(), compare=False)
     normal_edges: tuple | None = None
     reduce_edges: tuple | None = None
+    inputs: int = 2
+    output: str = "concatenate"
 
     def __post_init__(self):
-        for cell in CELLS:
-            pairs, edges = _checked_cell(cell, getattr(self, cell), getattr(self, f"{cell}_edges"))
+        if self.inputs not in (1, 2):
+            raise ValueError(f"A cell has one or two input states. Received: inputs={self.inputs!r}")
+        if self.inputs == 1:
+            self._check_single()
+        for cell in self.cells:
+            pairs, edges = _checked_cell(cell, getattr(self, cell), getattr(self, f"{cell}_edges"), self.inputs)
             object.__setattr__(self, cell, pairs)
             object.__setattr__(self, f"{cell}_edges", edges)
-        if self.nodes != len(self._counts("reduce")):
+        if self.inputs == 2 and self.nodes != len(self._counts("reduce")):
             raise ValueError(
                 "Both cells need the same number of nodes. "
                 f"Received: normal with {self.nodes}, reduce with {len(self._counts('reduce'))}"
             )
-        for name, first in (("normal_concat", 0), ("reduce_concat", 2)):
-            object.__setattr__(self, name, _checked_concat(name, getattr(self, name), first, self.nodes))
+        for cell in self.cells:
+            name, first = f"{cell}_concat", {"normal": 0, "reduce": self.inputs}[cell]
+            last = self.inputs + self.nodes - 1
+            object.__setattr__(self, name, _checked_concat(name, getattr(self, name), first, last, self.nodes))
+            if self.output == "last" and getattr(self, name) != (last,):
+                raise ValueError(f"With output='last', {name} is ({last},). Received: {getattr(self, name)}")
         object.__setattr__(self, "meanings", _checked_meanings(self.meanings))
-        for cell in CELLS:
+        _ = self.topology  # which checks the output
+        for cell in self.cells:
             if not self.cell(cell).concat:
                 states = getattr(self, f"{cell}_concat")
                 raise ValueError(f"No edge enters any state of {cell}_concat. Received: {states}")
 
+    def _check_single(self):
+        if tuple(self.reduce) or tuple(self.reduce_concat):
+            raise ValueError(
+                "With inputs=1 residual blocks reduce: reduce and reduce_concat are empty. "
+                f"Received: reduce={self.reduce}, reduce_concat={self.reduce_concat}"
+            )
+        object.__setattr__(self, "reduce", ())
+        object.__setattr__(self, "reduce_concat", ())
+
+    @property
+    def cells(self) -> tuple:
+        """The kinds of cells: ("normal", "reduce"), or ("normal",) where residual blocks reduce."""
+        return CELLS if self.inputs == 2 else CELLS[:1]
+
+    @property
+    def topology(self) -> Topology:
+        """What its cells are."""
+        two = self.normal_edges is None and self.reduce_edges is None
+        return Topology(self.inputs, self.nodes, 2 if two else None, self.output)
+
     @property
     def nodes(self) -> int:
-        """Number of nodes in a cell, the two input states not counted."""
+        """Number of nodes in a cell, the input states not counted."""
         return len(self._counts("normal"))
 
     def cell(self, which: str) -> Cell:
         """The cell "normal" or "reduce", node by node."""
-        if which not in CELLS:
-            raise ValueError(f"A genotype has the cells {' and '.join(CELLS)}. Received: {which!r}")
+        if which not in self.cells:
+            raise ValueError(f"A genotype has the cells {' and '.join(self.cells)}. Received: {which!r}")
         pairs, nodes, absent = iter(getattr(self, which)), [], set()
-        for state, count in enumerate(self._counts(which), 2):
+        for state, count in enumerate(self._counts(which), self.inputs):
             nodes.append(tuple(pair for pair in islice(pairs, count) if pair[1] not in absent))
             absent |= set() if nodes[-1] else {state}
         concat = getattr(self, f"{which}_concat")
-        return Cell(tuple(nodes), tuple(state for state in concat if state not in absent))
+        return Cell(tuple(nodes), tuple(state for state in concat if state not in absent), self.inputs)
 
     def _counts(self, which):
         return getattr(self, f"{which}_edges") or (2,) * (len(getattr(self, which)) // 2)
@@ -139,7 +174,10 @@ class Genotype:
 
     def to_json(self) -> str:
         """JSON text: {"normal": [[op, source], ...], "normal_concat": [...], "reduce": ..., ...}."""
-        return json.dumps({key: getattr(self, key) for key in _KEYS if key not in _OPTIONAL or getattr(self, key)})
+        return json.dumps({key: getattr(self, key) for key in self._written()})
+
+    def _written(self):
+        return [key for key in _KEYS if key not in _OPTIONAL or getattr(self, key) != _OPTIONAL[key]]
 
     @classmethod
     def from_json(cls, text: str) -> "Genotype":
@@ -159,8 +197,24 @@ class Genotype:
             ValueError: an op or a cell that NAS-Bench-301 does not have.
         """
         genotype = self.resolved()
+        if genotype.inputs != 2 or genotype.output != "concatenate":
+            raise ValueError("NAS-Bench-301 has cells of two inputs, whose nodes are concatenated. "
+                             f"Received: inputs={self.inputs}, output={self.output!r}")  # fmt: skip
         cells = {cell: genotype.cell(cell) for cell in CELLS}
         return forms.write_config({k: c.nodes for k, c in cells.items()}, {k: c.concat for k, c in cells.items()})
+
+    def to_string(self) -> str:
+        """NAS-Bench-201's text, |op~0|+|op~0|op~1|+|op~0|op~1|op~2|; an edge that is not there is `none`.
+
+        Raises:
+            ValueError: the cells have two inputs, another output than the last node, or two ops on an edge.
+        """
+        if (self.inputs, self.output) != (1, "last"):
+            raise ValueError(
+                "NAS-Bench-201's text is of cells with inputs=1 and output='last'. "
+                f"Received: inputs={self.inputs}, output={self.output!r}"
+            )
+        return forms.write_string(self.resolved().cell("normal").nodes)
 
     def save(self, path) -> None:
         """Writes the JSON to `path`, whole or not at all."""
@@ -194,7 +248,8 @@ class Genotype:
         - (op, node, source) triples, any number of them into a node (FairDARTS);
         - all edges of a cell, row by row of alpha, with `none` on those that are not taken, which are left out.
 
-        A configuration of NAS-Bench-301 is read as a mapping, as JSON, and as ConfigSpace prints it.
+        A configuration of NAS-Bench-301 is read as a mapping, as JSON, and as ConfigSpace prints it; a cell of
+        NAS-Bench-201 as |op~0|+|op~0|op~1|+|op~0|op~1|op~2|, with any number of nodes.
 
         Raises:
             ValueError: no genotype or several, a wrong pair, or an op name that is not in `OPS`.
@@ -285,24 +340,20 @@ def random(ops, nodes=4, seed=0) -> Genotype:
         )
     generator = Random(seed)
     normal, reduce = (
-        [
-            (generator.choice(ops), source)
-            for node in range(nodes)
-            for source in generator.sample(range(node + 2), 2)
-        ]
+        [(generator.choice(ops), source) for node in range(nodes) for source in generator.sample(range(node + 2), 2)]
         for _ in CELLS
     )
     return Genotype(normal, reduce, range(2, nodes + 2), range(2, nodes + 2))
 
 
-def _checked_cell(cell, pairs, edges):
+def _checked_cell(cell, pairs, edges, inputs=2):
     """(pairs, number of pairs of every node, or None for two each) of a cell."""
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
         raise ValueError(f"{cell} should be a list of (op, source) pairs. Received: {pairs!r}")
     pairs = tuple(pairs)
     edges = None if edges is None else _checked_edges(cell, edges, len(pairs))
     owners = [node for node, count in enumerate(edges or (2,) * len(pairs)) for _ in range(count)]
-    pairs = tuple(_checked_pair(f"{cell}[{i}]", owners[i], pair) for i, pair in enumerate(pairs))
+    pairs = tuple(_checked_pair(f"{cell}[{i}]", owners[i], pair, inputs) for i, pair in enumerate(pairs))
     if not pairs:
         raise ValueError(f"{cell} needs at least one node, two (op, source) pairs. Received: ()")
     if edges is None and len(pairs) % 2:
@@ -323,25 +374,26 @@ def _checked_edges(cell, edges, pairs):
     return None if set(edges) == {2} else edges
 
 
-def _checked_pair(where, node, pair):
+def _checked_pair(where, node, pair, inputs):
     if isinstance(pair, str) or not isinstance(pair, Iterable) or len(pair := tuple(pair)) != 2:
         raise ValueError(f"{where} should be a pair (op, source). Received: {pair!r}")
     op, source = pair
     if not isinstance(op, str) or not op:
         raise ValueError(f"{where} = {pair}: the op should be a name. Received: {op!r}")
     source = _state(source)
-    if source is None or not 0 <= source <= node + 1:
-        raise ValueError(f"{where} = {pair}: node {node} can read states 0 to {node + 1}. Received: {pair[1]!r}")
+    last = node + inputs - 1
+    if source is None or not 0 <= source <= last:
+        raise ValueError(f"{where} = {pair}: node {node} can read states 0 to {last}. Received: {pair[1]!r}")
     return op, source
 
 
-def _checked_concat(name, states, first, nodes):
+def _checked_concat(name, states, first, last, nodes):
     if isinstance(states, str) or not isinstance(states, Iterable) or not (states := tuple(states)):
         raise ValueError(f"{name} should list at least one state. Received: {states!r}")
     for state in states:
-        if _state(state) is None or not first <= state <= nodes + 1:
+        if _state(state) is None or not first <= state <= last:
             raise ValueError(
-                f"{name} = {states}: with nodes={nodes} it can hold states {first} to {nodes + 1}. Received: {state!r}"
+                f"{name} = {states}: with nodes={nodes} it can hold states {first} to {last}. Received: {state!r}"
             )
     if len(set(states)) < len(states):
         raise ValueError(f"{name} should list a state once. Received: {states}")
@@ -369,25 +421,33 @@ def _from_parts(parts, text):
     """Genotype of what was read; text that names something unknown is refused, not half understood."""
     # AutoDL-Projects prints `connectN=None, connects=None`; "source" says where our own files come from.
     parts = {k: v for k, v in parts.items() if k != "source" and not (k in ("connectN", "connects") and v is None)}
+    if parts.get("inputs") == 1:
+        parts = {"reduce": (), "reduce_concat": ()} | parts
+        return _known(Genotype(**_checked_keys(parts)))
     missing = [cell for cell in CELLS if cell not in parts]
     if missing:
         parts = ", ".join(missing)
         raise ValueError(f"A genotype needs normal and reduce; missing: {parts}. Received: {excerpt(text)}")
-    unknown = [str(key) for key in parts if key not in _KEYS]
-    if unknown:
-        raise ValueError(f"A genotype has no {', '.join(unknown)}. Known: {', '.join(_KEYS)}")
+    parts = _checked_keys(parts)
     for cell, (pairs, edges) in forms.arrange(parts).items():
-        pairs, edges = _checked_cell(cell, pairs, parts.get(f"{cell}_edges", edges))
+        pairs, edges = _checked_cell(cell, pairs, edges)
         parts |= {cell: pairs, f"{cell}_edges": edges}
         parts.setdefault(f"{cell}_concat", range(2, 2 + len(edges or pairs[::2])))
     return _known(Genotype(**parts))
 
 
+def _checked_keys(parts):
+    unknown = [str(key) for key in parts if key not in _KEYS]
+    if unknown:
+        raise ValueError(f"A genotype has no {', '.join(unknown)}. Known: {', '.join(_KEYS)}")
+    return dict(parts)
+
+
 def _known(genotype):
     """The genotype, if its op names are known; whether they can be built is for `keras_pibnas.spaces`."""
-    cells = [one.cell(cell) for found in _catalog().values() for one in _both(found.genotype) for cell in CELLS]
+    cells = [one.cell(cell) for found in _catalog().values() for one in _both(found.genotype) for cell in one.cells]
     known = OPS | {op for cell in cells for op, _ in cell.pairs}
-    for cell in CELLS:
+    for cell in genotype.cells:
         pairs = zip(getattr(genotype, cell), getattr(genotype.resolved(), cell), strict=True)
         for index, (pair, (op, _)) in enumerate(pairs):
             if OPS and op not in known and not any(re.fullmatch(p, op) for p in OP_PATTERNS):

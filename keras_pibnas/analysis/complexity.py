@@ -7,6 +7,7 @@ import keras
 
 from keras_pibnas import layers
 from keras_pibnas.analysis import block_layers, keras_layers
+from keras_pibnas.layers.imagenet import pooling
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,31 @@ def _auxiliary(layer, given, shape):
     return macs, 2 * height * width * channels + norms + layer.classes
 
 
+def _imagenet_stem(layer, given, shape):
+    inner = prod(-(-side // 2) for side in given[:2])
+    macs = _kernel(inner, layer.kernel_1) + _kernel(prod(shape[:2]), layer.kernel_2)
+    return macs, (2 + 1) * inner * (layer.channels // 2) + 2 * prod(shape)
+
+
+def _stem_reduction(layer, given, shape):
+    return _kernel(prod(shape[:2]), layer.kernel_1), prod(given) + 2 * prod(shape)
+
+
+def _imagenet_auxiliary(layer, given, shape):
+    height, width, channels = given
+    pooled = [(side - window) // stride + 1 for side in (height, width) for window, stride in [pooling(side)]]
+    inner, outer = prod(pooled), prod(side - 1 for side in pooled)
+    macs = _kernel(inner, layer.narrow) + _kernel(outer, layer.wide) + prod(layer.classifier.kernel.shape)
+    return macs, 2 * height * width * channels + (2 + 1) * 128 * inner + 768 * outer + layer.classes
+
+
+def _residual_block(layer, given, shape):
+    pixels = prod(shape[:2])
+    kernels = (layer.conv_1.kernel, layer.conv_2.kernel, layer.shortcut)
+    relus, norms, pool = prod(given) + prod(shape), 2 * 2 * prod(shape), prod(given)
+    return sum(_kernel(pixels, kernel) for kernel in kernels), relus + norms + pool
+
+
 HANDLERS = keras_layers.HANDLERS | block_layers.HANDLERS | {
     layers.SepConv: _sep_conv,
     layers.SepConvGELU: _sep_conv,
@@ -188,5 +214,10 @@ HANDLERS = keras_layers.HANDLERS | block_layers.HANDLERS | {
     layers.ConvStem: _stem,
     layers.PatchifyStem: _stem,
     layers.AuxiliaryHead: _auxiliary,
+    layers.ImageNetStem: _imagenet_stem,
+    layers.StemReduction: _stem_reduction,
+    layers.ImageNetAuxiliaryHead: _imagenet_auxiliary,
+    layers.BatchNorm: keras_layers.normalization,
+    layers.ResidualBlock: _residual_block,
     layers.DropPath: _free,
 }

@@ -12,7 +12,7 @@ from keras_pibnas.search.mixed import MixedBundle, add_n
 class RelaxedCell(keras.layers.Layer):
     """A cell with every op on every edge. DARTS, section 2.
 
-    Args: space: SearchSpace; plan: skeleton.CellPlan; nodes.
+    Args: space: SearchSpace; plan: topology.CellPlan; nodes.
     Call arguments: previous (the outputs of the two cells before, (B, H, W, C) each); mix (`bundle_weights` of the
     softmax of the cell's alphas); training. Returns (B, H', W', nodes * channels).
     """

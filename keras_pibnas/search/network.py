@@ -3,7 +3,7 @@
 import keras
 from keras import ops, tree
 
-from keras_pibnas import skeleton
+from keras_pibnas import topology
 from keras_pibnas.layers.context import no_collection, one_variable_name
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.layers.preprocess import STEMS
@@ -25,7 +25,7 @@ class RelaxedNetwork(keras.Model):
         dtype = self.dtype_policy
         self.nodes = nodes
         self.stem = STEMS[stem](3 * channels, dtype=dtype, name="stem")
-        plans = skeleton.plan(layers, channels, nodes, nodes)
+        plans = topology.plan(layers, channels, nodes, nodes)
         self.cells = [
             RelaxedCell(space, plan, nodes, dtype=dtype, name=f"cell_{plan.index}") for plan in plans
         ]
