@@ -25,5 +25,6 @@ __all__ = [
     "ConvNeXtConv", "ConvStem", "DilConv", "DropPath", "FactorizedReduce", "Identity", "ImageNetAuxiliaryHead",
     "ImageNetStem", "InvertedResidual", "Involution", "LayerNorm", "Linear", "MaxPool", "Noise", "Op", "PIBConv",
     "PIBConvTable", "PatchifyStem", "ReLUConvBN", "ResidualBlock", "SepConv", "SepConvGELU", "SepConvLayerNorm",
-    "SeparableBlock", "SharedOp", "ShuffleUnit", "StemReduction", "Zero", "depthwise_conv", "preprocess", "skip_connect",
+    "SeparableBlock", "SharedOp", "ShuffleUnit", "StemReduction", "Zero", "depthwise_conv", "preprocess",
+    "skip_connect",
 ]  # fmt: skip
