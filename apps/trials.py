@@ -15,7 +15,7 @@ import keras
 
 import keras_pibnas as kp
 from apps import common, processes
-from keras_pibnas import skeleton
+from keras_pibnas import topology
 
 COSTS = ("params", "macs", "activation_memory")
 
@@ -72,7 +72,7 @@ def grid(args):
         for layers, side, channels, kernel, (name, genotype) in axes
     ]
     for network in networks:
-        skeleton.plan(network.layers, network.channels)
+        topology.plan(network.layers, network.channels)
     return list(dict.fromkeys(networks))
 
 

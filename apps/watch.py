@@ -128,15 +128,15 @@ def cells(run):
 
 
 def cell(genotype, which, weights, alphas):
-    pairs, name = getattr(genotype, which), {"normal": "normal cell", "reduce": "reduction cell"}[which]
+    parts, name = genotype.cell(which), {"normal": "normal cell", "reduce": "reduction cell"}[which]
     about = f"{kp.callbacks.skip_connections(genotype, which)} skip connections"
     if alphas is not None:
         about += f", entropy {kp.callbacks.mix_entropy(alphas):.3f} nats"
-    width, lines = max(len(op) for op, _ in pairs), [f"{BOLD}{name}{PLAIN}  {about}"]
-    for i, (op, source) in enumerate(pairs):
+    width, lines = max(len(op) for op, _ in parts.pairs), [f"{BOLD}{name}{PLAIN}  {about}"]
+    for i, ((op, source), (_, node)) in enumerate(zip(parts.pairs, parts.edges, strict=True)):
         state = ("c_{k-2}", "c_{k-1}")[source] if source < 2 else f"node {source - 2}"
         weight = "" if weights is None else f"  {bar(weights[i])} {weights[i]:.3f}"
-        lines.append(f"  node {i // 2}  {op:{width}}  {state:7}{weight}")
+        lines.append(f"  node {node - 2}  {op:{width}}  {state:7}{weight}")
     return "\n".join(lines)
 
 

@@ -17,6 +17,7 @@ from keras_pibnas import (
     network,
     optimizers,
     spaces,
+    topology,
 )
 from keras_pibnas.genotypes import Genotype
 from keras_pibnas.network import build_network
@@ -27,4 +28,5 @@ __version__ = "0.1.0"
 __all__ = [
     "Genotype", "Supernet", "__version__", "analysis", "build_network", "callbacks", "costs", "data",
     "distribution", "engine", "genotypes", "interop", "layers", "methods", "network", "optimizers", "spaces",
+    "topology",
 ]  # fmt: skip

@@ -7,7 +7,9 @@ import pytest
 from keras_pibnas import genotypes
 from keras_pibnas.genotypes import Genotype
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "genotypes.json").read_text(encoding="utf-8"))
+FOLDER = Path(__file__).parent / "golden"
+GOLDEN = json.loads((FOLDER / "genotypes.json").read_text(encoding="utf-8"))
+PUBLISHED = json.loads((FOLDER / "genotypes_published.json").read_text(encoding="utf-8"))
 
 # As they stand in the README of DARTS with involution.
 PRINTED = {
@@ -70,8 +72,28 @@ def test_published_genotype_equals_the_reference(name):
     assert found == expected
 
 
-def test_names_are_those_of_the_reference():
-    assert sorted(genotypes.names()) == sorted(GOLDEN)
+def test_names_are_those_of_the_references():
+    assert set(genotypes.names()) == {*GOLDEN, *PUBLISHED}
+    assert genotypes.names()[:3] == ("PIBCONV", "DARTS_V1", "DARTS_V2")
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_genotypes_of_other_projects_equal_the_reference(name, any_name):
+    printed = {key: PUBLISHED[name][key] for key in ("normal", "normal_concat", "reduce", "reduce_concat")}
+    found = genotypes.published(name)
+    assert found.genotype == Genotype.parse(json.dumps(printed))
+    assert PUBLISHED[name]["repo"] in found.source
+
+
+def test_printed_figures_have_a_source():
+    found = [genotypes.published(name) for name in genotypes.names()]
+    assert sum(one.params is not None for one in found) >= 30
+    for one in found:
+        assert one.source and bool(one.where) == bool(one.dataset) == bool(one.params or one.macs or one.error)
+        assert all(float(text) > 0 for text in (one.params, one.macs, one.error) if text is not None)
+    fair = genotypes.published("FairDARTS_b")
+    assert (fair.params, fair.macs, fair.error, fair.auxiliary) == ("3.88", "536", "2.51", True)
+    assert genotypes.published("NASNet") is genotypes.published("NASNET")
 
 
 def test_the_eight_layer_involution_network_is_built_from_involutions():

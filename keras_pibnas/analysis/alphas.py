@@ -69,7 +69,9 @@ def genotype_weights(genotype, alphas, primitives):
     """
     return {
         which: [
-            _pair_weight(alpha, primitives, i // 2, *pair) for i, pair in enumerate(getattr(genotype, which))
+            _pair_weight(alpha, primitives, node, *pair)
+            for node, pairs in enumerate(genotype.cell(which).nodes)
+            for pair in pairs
         ]
         for which, alpha in alphas.items()
     }

@@ -27,20 +27,23 @@ def cell_model(genotype, which="normal", channels=16):
         the nodes that nothing reads, if there are any.
     """
     cell, taken = read_cell(genotype, which), {}
-    states = [keras.Input((None, None, channels), name=name) for name in ("c_k-2", "c_k-1")]
+    states = [keras.Input((None, None, channels), name=f"c_k-{back}") for back in range(cell.inputs, 0, -1)]
     inputs = list(states)
-    for pair in range(0, len(cell.pairs), 2):
-        branches = [
-            keras.layers.Identity(name=_unique(op, taken))(states[source])
-            for op, source in cell.pairs[pair : pair + 2]
-        ]
-        states.append(keras.layers.Add(name=f"node_{pair // 2}")(branches))
+    for node, pairs in enumerate(cell.nodes):
+        branches = [keras.layers.Identity(name=_unique(op, taken))(states[source]) for op, source in pairs]
+        states.append(_node(branches, f"node_{node}"))
     kept = [states[state] for state in cell.concat]
     join = keras.layers.Concatenate if len(kept) > 1 else keras.layers.Identity
     outputs = [join(name="c_k")(kept if len(kept) > 1 else kept[0])]
     read = {source for _, source in cell.pairs} | set(cell.concat)
-    outputs += [state for number, state in enumerate(states) if number not in read and number >= 2]
+    nodes = enumerate(states[cell.inputs :], cell.inputs)
+    outputs += [state for number, state in nodes if number not in read and state is not None]
     return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=f"{which}_cell")
+
+
+def _node(branches, name):
+    """The sum of what enters a node; None where nothing does."""
+    return keras.layers.Add(name=name)(branches) if branches else None
 
 
 def plot_cell_graphviz(genotype, which="normal", path="cell.png"):

@@ -5,7 +5,6 @@ column for the labels of the ops that enter it, so a label has a place of its ow
 """
 
 import itertools
-from dataclasses import dataclass
 
 from keras_pibnas.analysis import layout
 
@@ -14,19 +13,13 @@ NODE_WIDTH, NODE_HEIGHT, PORT_STEP, PASS_HEIGHT = 0.46, 0.40, 0.12, 0.03
 GAP, MARGIN = 0.12, 0.12
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell: `pairs` of (op name, source state), two a node; `concat`, the states that make c_k."""
-
-    pairs: tuple
-    concat: tuple
-
-    def depths(self):
-        """Longest path from an input, for every state."""
-        depths = [0, 0]
-        for pair in range(0, len(self.pairs), 2):
-            depths.append(1 + max(depths[source] for _, source in self.pairs[pair : pair + 2]))
-        return depths
+def depths(cell):
+    """{state: longest path to it from an input}, for every state that is there. Args: cell: `genotypes.Cell`."""
+    found = dict.fromkeys(range(cell.inputs), 0)
+    for state, pairs in enumerate(cell.nodes, cell.inputs):
+        if pairs:
+            found[state] = 1 + max(found[source] for _, source in pairs)
+    return found
 
 
 class Plan:
@@ -36,7 +29,7 @@ class Plan:
     Edges are ("op", pair), from a state through the op's label to a node, and ("concat", state).
 
     Args:
-        cell: a `Cell`.
+        cell: a `genotypes.Cell`.
         label_sizes: (width, height) of the label of each pair.
 
     Attributes:
@@ -56,21 +49,20 @@ class Plan:
 
     def _fill_columns(self, cell):
         """Puts states in even columns, ops in the odd ones before, c_k last; edges become chains of items."""
-        depths = cell.depths()
-        self._columns = [[] for _ in range(2 * max(depths) + 2)]
+        depth = depths(cell)
+        self._columns = [[] for _ in range(2 * max(depth.values()) + 2)]
         self._chains = {}
-        for state, depth in enumerate(depths):
-            self._columns[2 * depth].append(("state", state))
+        for state in depth:
+            self._columns[2 * depth[state]].append(("state", state))
         self._columns[-1].append(("out",))
-        for pair, (_, source) in enumerate(cell.pairs):
-            node = 2 + pair // 2
-            op, column = ("op", pair), 2 * depths[node] - 1
+        for pair, (source, node) in enumerate(cell.edges):
+            op, column = ("op", pair), 2 * depth[node] - 1
             self._columns[column].append(op)
-            self._connect(op, ("state", source), 2 * depths[source], op, column)
+            self._connect(op, ("state", source), 2 * depth[source], op, column)
             self._chains[op].append(("state", node))
         for state in cell.concat:
             start, last = ("state", state), len(self._columns) - 1
-            self._connect(("concat", state), start, 2 * depths[state], ("out",), last)
+            self._connect(("concat", state), start, 2 * depth[state], ("out",), last)
 
     def _connect(self, edge, start, first, end, last):
         passes = [("pass", edge, column) for column in range(first + 1, last)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from keras_pibnas import genotypes
 from keras_pibnas.analysis import style
-from keras_pibnas.analysis.cell_plan import Cell, Plan
+from keras_pibnas.analysis.cell_plan import Plan
 
 LABEL_SIZE, NODE_SIZE = 9.0, 11.0  # points
 LABEL_HEIGHT, LINE_HEIGHT, LABEL_PADDING = 0.25, 0.14, 0.2  # inches
@@ -39,7 +39,7 @@ def plot_cell(genotype, which="normal", path=None, weights=None, ax=None):
 
 
 def plot_genotype(genotype, directory, weights=None):
-    """Draws both cells.
+    """Draws both cells, or the one of a genotype that has no reduction cell.
 
     Args:
         genotype: a Genotype, or the name of a published one.
@@ -47,16 +47,17 @@ def plot_genotype(genotype, directory, weights=None):
         weights: None, or {"normal": numbers, "reduce": numbers} as in `plot_cell`.
 
     Returns:
-        The two paths.
+        The paths.
     """
+    genotype = genotypes.get(genotype) if isinstance(genotype, str) else genotype
     return [
-        plot_cell(genotype, which, Path(directory) / name, (weights or {}).get(which))
-        for which, name in PICTURES.items()
+        plot_cell(genotype, which, Path(directory) / PICTURES[which], (weights or {}).get(which))
+        for which in genotype.cells
     ]
 
 
 def read_cell(genotype, which="normal"):
-    """The `Cell` of a Genotype or its name (ops under their present names), or of a plain sequence of pairs.
+    """The `genotypes.Cell` of a Genotype or its name (ops under their present names), or of a plain sequence of pairs.
 
     Raises:
         ValueError: `which` is neither cell, the name unknown, or the pairs are no cell.
@@ -66,9 +67,9 @@ def read_cell(genotype, which="normal"):
     if isinstance(genotype, str):
         genotype = genotypes.get(genotype)
     if not hasattr(genotype, "normal"):
-        return Cell(_checked(genotype), tuple(range(2, 2 + len(genotype) // 2)))
-    genotype = genotype.resolved()
-    return Cell(getattr(genotype, which), getattr(genotype, f"{which}_concat"))
+        pairs = _checked(genotype)
+        return genotypes.Cell(tuple(zip(pairs[::2], pairs[1::2], strict=True)), tuple(range(2, 2 + len(pairs) // 2)))
+    return genotype.resolved().cell(which)
 
 
 def _checked(pairs):
@@ -120,14 +121,15 @@ def _draw(ax, plan, cell, labels):
             number = item[1]
             _draw_box(ax, plan.box(item), labels[number], colors[number], LABEL_SIZE * scale, f"op:{number}")
         else:
-            name, text = _node_name(item)
+            name, text = _node_name(item, cell.inputs)
             _draw_box(ax, plan.box(item), text, style.NODE, NODE_SIZE * scale, f"node:{name}", math=True)
 
 
-def _node_name(item):
+def _node_name(item, inputs):
     if item == ("out",):
         return "out", "$c_k$"
-    return item[1], ("$c_{k-2}$", "$c_{k-1}$", str(item[1] - 2))[min(item[1], 2)]
+    state = item[1]
+    return state, f"$c_{{k-{inputs - state}}}$" if state < inputs else str(state - inputs)
 
 
 def _draw_edge(ax, stretches, color, width, gid):

@@ -1,7 +1,6 @@
 """Variants of a genotype: the network-level dimensions that a depth study moves along."""
 
 import re
-from dataclasses import replace
 
 from keras_pibnas import spaces
 
@@ -23,15 +22,11 @@ def with_kernel_size(genotype, size):
     Raises:
         ValueError: none of its ops comes in that size.
     """
-    genotype = genotype.resolved()
-    cells = {
-        which: tuple((resized(op, size), source) for op, source in getattr(genotype, which))
-        for which in ("normal", "reduce")
-    }
-    ops = {op for pairs in cells.values() for op, _ in pairs}
+    variant = genotype.resolved().renamed(lambda op: resized(op, size))
+    ops = {op for op, _ in variant.normal + variant.reduce}
     if not any(_has_size(op, size) for op in ops):
         raise ValueError(f"None of the ops {', '.join(sorted(ops))} comes with kernels of that size. Received: {size}")
-    return replace(genotype, **cells)
+    return variant
 
 
 def resized(op, size):

@@ -99,7 +99,7 @@ class StableRanking(keras.callbacks.Callback):
 
 def skip_connections(genotype, cell="normal"):
     """Number of skip connections in a cell, "normal" or "reduce", of a Genotype."""
-    return sum(canonical(op) == "skip_connect" for op, _ in getattr(genotype, cell))
+    return sum(canonical(op) == "skip_connect" for op, _ in genotype.cell(cell).pairs)
 
 
 def alpha_ranking(alphas, primitives):

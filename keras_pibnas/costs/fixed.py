@@ -7,13 +7,13 @@ import keras
 from keras_pibnas import layers
 from keras_pibnas.costs.count import Count, count_call
 from keras_pibnas.layers.preprocess import STEMS
-from keras_pibnas.skeleton import CellPlan
+from keras_pibnas.topology import CellPlan
 
 
 def sides(plans: Sequence[CellPlan], input_shape: tuple, stem: str) -> list[tuple]:
     """The (height, width) of the states that each cell's edges read, in pixels.
 
-    Args: plans: of `skeleton.plan`; input_shape: (height, width, channels); stem: its name.
+    Args: plans: of `topology.plan`; input_shape: (height, width, channels); stem: its name.
 
     Returns:
         For each cell, ((h, w) of the output of the cell before the last, (h, w) of the cell's input states, (h, w) of
@@ -32,7 +32,7 @@ def sides(plans: Sequence[CellPlan], input_shape: tuple, stem: str) -> list[tupl
 def fixed_cost(plans: Sequence[CellPlan], input_shape: tuple, num_classes: int, stem: str) -> Count:
     """Stem, preprocessing of each cell and classifier, as `build_network` has them.
 
-    Args: plans: of `skeleton.plan`; input_shape: (height, width, channels); num_classes; stem: its name.
+    Args: plans: of `topology.plan`; input_shape: (height, width, channels); num_classes; stem: its name.
     """
     counted = {}
 

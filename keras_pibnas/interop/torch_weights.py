@@ -14,6 +14,7 @@ PARTS = {
     },
     layers.DilConv: {"depthwise": "op.1.weight", "pointwise": "op.2.weight", "batch_norm": "op.3"},
     layers.Conv7x1_1x7: {"row": "1.weight", "column": "2.weight", "batch_norm": "3"},
+    layers.Conv3x1_1x3: {"row": "1.weight", "column": "2.weight", "batch_norm": "3"},
     layers.PIBConv: {
         "depthwise": "op.0.weight", "batch_norm": "op.1", "pointwise_1": "op.2.weight", "grouped": "op.3.weight",
         "pointwise_2": "op.5.weight",
@@ -30,8 +31,20 @@ PARTS = {
         "narrow": "features.2.weight", "batch_norm_1": "features.3", "wide": "features.5.weight",
         "batch_norm_2": "features.6", "classifier": "classifier",
     },
+    layers.ImageNetStem: {
+        "kernel_1": "0.weight", "batch_norm_1": "1", "kernel_2": "3.weight", "batch_norm_2": "4",
+    },
+    layers.StemReduction: {"kernel_1": "1.weight", "batch_norm_1": "2"},
+    layers.ImageNetAuxiliaryHead: {
+        "narrow": "features.2.weight", "batch_norm_1": "features.3", "wide": "features.5.weight",
+        "classifier": "classifier",
+    },
     layers.MaxPool: {"batch_norm": "1"},
     layers.AveragePool: {"batch_norm": "1"},
+}  # fmt: skip
+# What the layers of a discrete network besides its cells are called there.
+NAMES = {
+    "stem": "stem", "stem_0": "stem0", "stem_1": "stem1", "logits": "classifier", "auxiliary": "auxiliary_head",
 }  # fmt: skip
 BATCH_NORM = {
     "gamma": "weight",
@@ -108,10 +121,8 @@ def _preprocessing(first, second, index):
 def _network(model):
     for layer in model.layers:
         parts = layer.name.split("_")
-        if layer.name in ("stem", "logits", "auxiliary"):
-            yield from _layer(
-                layer, {"logits": "classifier", "auxiliary": "auxiliary_head"}.get(layer.name, layer.name)
-            )
+        if layer.name in NAMES:
+            yield from _layer(layer, NAMES[layer.name])
         elif "preprocess" in parts:
             yield from _layer(layer, f"cells.{parts[1]}.preprocess{parts[3]}")
         elif "op" in parts and not isinstance(layer, layers.DropPath):

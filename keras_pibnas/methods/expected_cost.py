@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from keras import ops
 
-from keras_pibnas import costs, skeleton, spaces
+from keras_pibnas import costs, spaces, topology
 from keras_pibnas.methods.discretizations import Discretization, TopEdges
 from keras_pibnas.methods.part import registered
 from keras_pibnas.methods.penalties import Penalty
@@ -147,7 +147,7 @@ def _unit_name(unit):
 
 def _prices(penalty, cells, input_shape, num_classes, stem, discretization):
     nodes = cells[0].nodes
-    plans = skeleton.plan(penalty.layers, penalty.channels, nodes, nodes)
+    plans = topology.plan(penalty.layers, penalty.channels, nodes, nodes)
     price = _pricing(penalty.unit)
     tables = {cell.kind: np.zeros(cell.shape) for cell in cells}
     for plan, (_, states, inner) in zip(plans, costs.sides(plans, input_shape, stem), strict=True):

@@ -1,10 +1,22 @@
 """From a genotype to a Keras model."""
 
+import itertools
+
 import keras
 
-from keras_pibnas import engine, genotypes, skeleton
+from keras_pibnas import engine, genotypes, topology
 from keras_pibnas.distribution import ReplicatedMixin
-from keras_pibnas.layers import AuxiliaryHead, DropPath, Identity, preprocess
+from keras_pibnas.layers import (
+    AuxiliaryHead,
+    BatchNorm,
+    DropPath,
+    Identity,
+    ImageNetAuxiliaryHead,
+    ImageNetStem,
+    ResidualBlock,
+    StemReduction,
+    preprocess,
+)
 from keras_pibnas.layers.batch_norm import synchronizing
 from keras_pibnas.layers.drop_path import check_rate
 from keras_pibnas.layers.op import uniform
@@ -57,10 +69,11 @@ def build_network(
         genotype: a Genotype, or the name of a published one.
         input_shape: (height, width, channels) of the images.
         num_classes: number of logits.
-        channels: C of a node in the first cell, even.
-        layers: number of cells, at least 2.
-        stem: "conv3x3" or "patchify".
-        auxiliary: adds the auxiliary head for training, a third of the way from the end, where it needs 8 x 8 pixels.
+        channels: C of a node in the first cell, even; 16 in NAS-Bench-201.
+        layers: number of cells, at least 2; of a NAS-Bench-201 genotype with the two residual blocks, there 17.
+        stem: "conv3x3", "patchify", or "imagenet", which takes sides of 64 pixels and more.
+        auxiliary: adds the auxiliary head for training, a third of the way from the end, where it needs 8 x 8 pixels
+            (with the imagenet stem none).
         drop_path: rate at which edges drop samples in training; `callbacks.DropPathSchedule` raises it.
         synchronized: whether batch normalization under a distribution strategy uses the statistics of the global batch,
             so that several devices equal one; otherwise each replica uses its own images', as in Keras and PyTorch.
@@ -80,21 +93,57 @@ def build_network(
 
 
 def _built(genotype, input_shape, num_classes, channels, layers, stem, auxiliary, drop_path):
-    plans = skeleton.plan(layers, channels, len(genotype.normal_concat), len(genotype.reduce_concat))
     images = keras.Input(input_shape, name="images")
-    first = second = STEMS[stem](3 * channels, name="stem")(images)
+    body = _chain if genotype.inputs == 1 else _cells
+    features, auxiliary_features = body(genotype, images, channels, layers, stem, check_rate(drop_path))
     outputs = {}
-    for plan in plans:
-        first, second = second, _cell(genotype, plan, first, second, check_rate(drop_path))
-        if auxiliary and plan.index == skeleton.auxiliary_index(layers):
-            outputs["auxiliary"] = AuxiliaryHead(num_classes, name="auxiliary")(second)
-    features = keras.layers.GlobalAveragePooling2D(name="pooling", data_format="channels_last")(second)
-    start = uniform(plans[-1].out_channels)
+    if auxiliary:
+        head = ImageNetAuxiliaryHead if stem == "imagenet" else AuxiliaryHead
+        outputs["auxiliary"] = head(num_classes, name="auxiliary")(auxiliary_features)
+    start = uniform(features.shape[-1])
+    features = keras.layers.GlobalAveragePooling2D(name="pooling", data_format="channels_last")(features)
     classifier = keras.layers.Dense(
         num_classes, kernel_initializer=start, bias_initializer=start, dtype=_wide(), name="logits"
     )
     outputs["logits"] = classifier(features)
     return DiscreteNetwork(images, outputs if auxiliary else outputs["logits"], name="network")
+
+
+def _stem(images, channels, stem):
+    """The two inputs of the first cell."""
+    channels = topology.stem_channels(stem, channels)
+    if stem == "imagenet":
+        first = ImageNetStem(channels, name="stem_0")(images)
+        return first, StemReduction(channels, name="stem_1")(first)
+    return (STEMS[stem](channels, name="stem")(images),) * 2
+
+
+def _cells(genotype, images, channels, layers, stem, drop_path):
+    """Cells that read the two before them: the features of the last one and of the auxiliary head's."""
+    widths = [topology.output_width(genotype.output, len(genotype.cell(kind).concat)) for kind in genotype.cells]
+    plans = topology.plan(layers, channels, *widths, topology.stem_channels(stem, channels), stem == "imagenet")
+    states, outputs = _stem(images, channels, stem), []
+    for plan in plans:
+        outputs.append(_cell(genotype, plan, *states, drop_path))
+        states = states[1], outputs[-1]
+    return outputs[-1], outputs[topology.auxiliary_index(layers)]
+
+
+def _chain(genotype, images, channels, layers, stem, drop_path):
+    """Cells that read the one before them, and residual blocks: as `_cells`. NAS-Bench-201, section 2.1."""
+    if stem != "conv3x3":
+        raise ValueError(f"A chain of cells has the stem conv3x3. Received: stem={stem!r}")
+    plans = topology.chain_plan(layers, channels)
+    x, outputs = STEMS[stem](channels, name="stem")(images), []
+    for plan in plans:
+        name = f"cell_{plan.index}"
+        if plan.reduction:
+            x = ResidualBlock(plan.channels, name=name)(x)
+        else:
+            x = _nodes(genotype, genotype.cell("normal"), [x], plan, name, drop_path)
+        outputs.append(x)
+    x = BatchNorm(name="last_norm")(x)
+    return keras.layers.ReLU(name="last_relu")(x), outputs[topology.auxiliary_index(layers)]
 
 
 def _wide():
@@ -108,27 +157,29 @@ def _checked(genotype, input_shape, num_classes, stem):
         raise ValueError(
             f"genotype must be a Genotype or the name of a published one. Received: {genotype!r}"
         )
-    skeleton.check_images(input_shape, num_classes, stem)
+    topology.check_images(input_shape, num_classes, stem)
     return genotype.resolved()
 
 
 def _cell(genotype, plan, first, second, drop_path):
-    """States of one cell, in the order of the genotype's pairs."""
-    pairs = genotype.reduce if plan.reduction else genotype.normal
-    concat = genotype.reduce_concat if plan.reduction else genotype.normal_concat
+    """The output of one cell; its ops are numbered in the order of the genotype's pairs."""
+    cell = genotype.cell("reduce" if plan.reduction else "normal")
     name = f"cell_{plan.index}"
     to_first = preprocess(
         plan.channels, plan.in_channels_prev_prev, plan.reduction_prev, name=f"{name}_preprocess_0"
     )
     to_second = preprocess(plan.channels, plan.in_channels_prev, False, name=f"{name}_preprocess_1")
-    states = [to_first(first), to_second(second)]
-    for node in range(genotype.nodes):
-        edges = [
-            _edge(pairs[index], states, plan, f"{name}_op_{index}", drop_path)
-            for index in (2 * node, 2 * node + 1)
-        ]
-        states.append(keras.layers.Add(name=f"{name}_node_{node}")(edges))
-    return keras.layers.Concatenate(name=name)([states[state] for state in concat])
+    return _nodes(genotype, cell, [to_first(first), to_second(second)], plan, name, drop_path)
+
+
+def _nodes(genotype, cell, states, plan, name, drop_path):
+    """From the input states of a cell to its output."""
+    index = itertools.count()
+    for node, pairs in enumerate(cell.nodes):
+        edges = [_edge(pair, states, plan, f"{name}_op_{next(index)}", drop_path) for pair in pairs]
+        states.append(keras.layers.Add(name=f"{name}_node_{node}")(edges) if edges else None)
+    join = getattr(keras.layers, topology.OUTPUTS[genotype.output])
+    return join(name=name)([states[state] for state in cell.concat])
 
 
 def _edge(pair, states, plan, name, drop_path):

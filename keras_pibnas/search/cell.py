@@ -13,7 +13,7 @@ from keras_pibnas.search.mixed import MixedBundle
 class RelaxedCell(keras.layers.Layer):
     """A cell with every op on every edge. DARTS, section 2.
 
-    Args: space: SearchSpace; plan: skeleton.CellPlan; nodes; family: as `MixedBundle`.
+    Args: space: SearchSpace; plan: topology.CellPlan; nodes; family: as `MixedBundle`.
     Call arguments: previous (the outputs of the two cells before, (B, H, W, C) each); mix (`bundle_weights` of the
     cell's op weights); training. Returns (B, H', W', nodes * channels).
     """

@@ -1,7 +1,8 @@
 """What a user may hand to a supernet."""
 
-from keras_pibnas import skeleton
+from keras_pibnas import topology
 from keras_pibnas.engine.replicas import strategy_replicas
+from keras_pibnas.layers.preprocess import STEMS
 
 HVPS = ("exact", "finite_difference")
 
@@ -9,9 +10,11 @@ HVPS = ("exact", "finite_difference")
 def check_settings(**settings):
     """The settings, or a ValueError that names the first one that is wrong.
 
-    What depends on layers and channels alone is checked by `skeleton.plan`.
+    What depends on layers and channels alone is checked by `topology.plan`.
     """
-    skeleton.check_images(settings["input_shape"], settings["num_classes"], settings["stem"])
+    topology.check_images(settings["input_shape"], settings["num_classes"], settings["stem"])
+    if settings["stem"] not in STEMS:
+        raise ValueError(f"stem of a supernet must be one of {', '.join(STEMS)}. Received: stem={settings['stem']!r}")
     nodes = settings["nodes"]
     if not isinstance(nodes, int) or not 1 <= nodes <= 8:
         raise ValueError(f"nodes must be an integer from 1 to 8. Received: nodes={nodes!r}")
@@ -28,7 +31,7 @@ def check_settings(**settings):
             "Under a strategy of several devices, remat works where each replica normalizes by its own images. "
             f"Received: remat=True, synchronized=True, {strategy_replicas()} devices"
         )
-    skeleton.plan(settings["layers"], settings["channels"], nodes, nodes)
+    topology.plan(settings["layers"], settings["channels"], nodes, nodes)
     return settings | {"input_shape": tuple(settings["input_shape"])}
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops, tree
 
-from keras_pibnas import engine, skeleton
+from keras_pibnas import engine, topology
 from keras_pibnas.layers.batch_norm import synchronizing
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.layers.preprocess import STEMS
@@ -30,7 +30,7 @@ class RelaxedNetwork(keras.Model):
         self.nodes = nodes
         with synchronizing(synchronized):
             self.stem = STEMS[stem](3 * channels, dtype=dtype, name="stem")
-            plans = skeleton.plan(layers, channels, nodes, nodes)
+            plans = topology.plan(layers, channels, nodes, nodes)
             self.cells = [
                 RelaxedCell(space, plan, nodes, family, dtype=dtype, name=f"cell_{plan.index}") for plan in plans
             ]

@@ -123,3 +123,5 @@ register(
     ("none", "skip_connect", "linear", "conv_1x1", "conv_3x3", "grouped_conv_3x3", "depthwise_conv_3x3",
      "resnet_bottleneck", "resnext_block", "mobilenet_block", "inverted_residual", "shuffle_unit"),
 )  # fmt: skip
+# NAS-Bench-201, section 2.2, in the order of its code.
+register("nas_bench_201", ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import keras_pibnas as kp
-from keras_pibnas.analysis import cells, plot_cell, plot_genotype
+from keras_pibnas.analysis import cell_model, cells, plot_cell, plot_genotype
 
 OPS = [
     *("none", "skip_connect", "max_pool_3x3", "avg_pool_3x3", "conv_7x1_1x7"),
@@ -75,7 +75,8 @@ def own_boxes(edge, cell):
     _, kind, number = edge.split(":")
     if kind == "concat":
         return {f"node:{number}", "node:out"}
-    return {f"op:{number}", f"node:{cell.pairs[int(number)][1]}", f"node:{2 + int(number) // 2}"}
+    source, target = cell.edges[int(number)]
+    return {f"op:{number}", f"node:{source}", f"node:{target}"}
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -87,7 +88,8 @@ def test_nothing_overlaps_and_everything_is_there(name, which):
     picture = Picture(plot_cell(genotype, which, weights=weights))
     assert picture.faults(cell) == []
     assert picture.boxes["node:0"].y0 > picture.boxes["node:1"].y1
-    nodes = {f"node:{state}" for state in range(2 + genotype.nodes)} | {"node:out"}
+    states = [0, 1, *(state for state, pairs in enumerate(cell.nodes, 2) if pairs)]
+    nodes = {f"node:{state}" for state in states} | {"node:out"}
     assert set(picture.boxes) == nodes | {f"op:{pair}" for pair in range(len(cell.pairs))}
     labels = [picture.words[f"op:{pair}"] for pair in range(len(cell.pairs))]
     ops = [op for op, _ in cell.pairs]
@@ -201,3 +203,14 @@ def test_the_suffix_is_the_format(tmp_path):
 def test_errors(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_a_cell_of_one_input(tmp_path):
+    genotype = kp.Genotype.parse("|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|")
+    picture = Picture(plot_cell(genotype))
+    assert picture.faults(cells.read_cell(genotype)) == []
+    assert [picture.words[f"node:{n}"] for n in (0, 1, 2, 3, "out")] == ["$c_{k-1}$", "0", "1", "2", "$c_k$"]
+    assert {gid for gid in picture.edges if "concat" in gid} == {"edge:concat:3"}
+    assert [path.name for path in plot_genotype(genotype, tmp_path)] == ["normal.png"]
+    model = cell_model(genotype, channels=3)
+    assert model.output.shape == (None, None, None, 3) and len(model.inputs) == 1

@@ -17,7 +17,8 @@ from keras_pibnas.layers import BatchNorm
 GOLDEN = np.load(Path(__file__).parent.parent / "golden" / "ops_C6.npz")
 POOLS = ("max_pool_3x3", "avg_pool_3x3")
 # Pools have two forms: alone, and followed by a batch normalization (supernets of the `darts` space).
-CASES = [(name, {}) for name in kp.spaces.op_names()] + [(name, {"norm": True}) for name in POOLS]
+# Noise is another one in every call: tests/layers/test_noise.py.
+CASES = [(name, {}) for name in kp.spaces.op_names() if name != "noise"] + [(name, {"norm": True}) for name in POOLS]
 every_op = pytest.mark.parametrize(("name", "extra"), CASES, ids=lambda value: str(value) if value else "")
 both_strides = pytest.mark.parametrize("strides", (1, 2))
 

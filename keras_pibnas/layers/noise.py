@@ -1,0 +1,25 @@
+"""The op `noise`."""
+
+import keras
+from keras import ops
+
+from keras_pibnas.layers.batch_norm import repeat
+from keras_pibnas.layers.op import Op
+
+
+@keras.saving.register_keras_serializable("keras_pibnas")
+class Noise(Op):
+    """N(0, 1) noise of the output shape, drawn anew in every call, in inference too; the input is not looked at.
+
+    RobustDARTS (arXiv:1909.09656), space S4: what a search should never choose. Args: as `Op`.
+    """
+
+    def __init__(self, channels, strides=1, affine=True, branches=1, **kwargs):
+        super().__init__(channels, strides, affine, branches, **kwargs)
+        self.generator = keras.random.SeedGenerator()
+
+    def unshifted(self, x, mix=None, training=False):
+        batch, *sides = ops.shape(x)[:3]
+        shape = (batch, *(-(-side // self.strides) for side in sides), self.width)
+        noise = keras.random.normal(shape, dtype=x.dtype, seed=self.generator)
+        return noise if mix is None else noise * repeat(ops.cast(mix, x.dtype), self.width), None

@@ -1,0 +1,240 @@
+"""What a cell is, and the macro plan of a network of cells: which cell reduces, with how many channels.
+
+Supernet and discrete network both read it. References: DARTS (arXiv:1806.09055), section 3, and its published code;
+NAS-Bench-201 (arXiv:2001.00326), section 2.
+"""
+
+from dataclasses import dataclass
+
+STEMS = ("conv3x3", "patchify", "imagenet")
+_STEM_MULTIPLIER = {"conv3x3": 3, "patchify": 3, "imagenet": 1}  # channels of the stem, by those of a node
+
+# How nodes leave a cell: the Keras layer that joins the states (those that a genotype names, or the last one alone).
+OUTPUTS = {
+    "concatenate": "Concatenate",
+    "last": "Concatenate",
+    "sum": "Add",
+    "mean": "Average",
+}
+
+
+@dataclass(frozen=True)
+class Topology:
+    """What a cell is: node i is state inputs + i, and has an edge from each state before it.
+
+    Args:
+        inputs: number of input states: the outputs of so many cells before.
+        nodes: number of nodes.
+        keep: how many of its edges a node keeps when a genotype is derived; None for all of them.
+        output: how nodes leave the cell, one of `OUTPUTS`; "last" is the last node alone.
+
+    Raises:
+        ValueError: names the argument and its value.
+
+    Example:
+        >>> Topology(inputs=1, nodes=3, keep=None, output="last").edge_count
+        6
+    """
+
+    inputs: int = 2
+    nodes: int = 4
+    keep: int | None = 2
+    output: str = "concatenate"
+
+    def __post_init__(self):
+        for name in ("inputs", "nodes", "keep"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= 1 or name == "keep" and value is None):
+                raise ValueError(f"{name} of a topology is a whole number of at least 1. Received: {name}={value!r}")
+        if self.output not in OUTPUTS:
+            raise ValueError(f"output must be one of {', '.join(OUTPUTS)}. Received: output={self.output!r}")
+
+    @property
+    def states(self) -> tuple:
+        """The states that leave the cell."""
+        nodes = tuple(range(self.inputs, self.inputs + self.nodes))
+        return nodes[-1:] if self.output == "last" else nodes
+
+    @property
+    def edge_count(self) -> int:
+        """Number of edges, the rows of alpha: node by node, sources in order."""
+        return self.edge_row(0, self.nodes)
+
+    def edge_row(self, source: int, node: int) -> int:
+        """The row of the edge from a source state to a node."""
+        return node * self.inputs + node * (node - 1) // 2 + source
+
+    def node_rows(self, node: int) -> list:
+        """The rows of a node's edges, by source."""
+        return [self.edge_row(source, node) for source in range(self.inputs + node)]
+
+    def bundles(self) -> tuple:
+        """What is computed in one pass: for each state, the edges that leave it, (source, node) pairs.
+
+        The last node's state has none.
+        """
+        sources = range(self.inputs + self.nodes - 1)
+        first = [max(0, source - self.inputs + 1) for source in sources]
+        return tuple(tuple((source, node) for node in range(first[source], self.nodes)) for source in sources)
+
+    def bundle_rows(self) -> list:
+        """For each bundle, the rows of its edges."""
+        return [[self.edge_row(*edge) for edge in edges] for edges in self.bundles()]
+
+
+def output_width(output: str, states: int) -> int:
+    """By how much a cell's output is wider than a node, if so many states leave it."""
+    return states if OUTPUTS[output] == "Concatenate" else 1
+
+
+def edge_count(nodes):
+    """Number of edges of a DARTS cell."""
+    return Topology(nodes=nodes).edge_count
+
+
+def edge_row(source, node):
+    """The row of alpha of the edge from a source state to a node of a DARTS cell."""
+    return Topology().edge_row(source, node)
+
+
+def node_rows(node):
+    """The rows of alpha of the edges of a DARTS cell's node, by source."""
+    return Topology().node_rows(node)
+
+
+def bundle_rows(nodes):
+    """`Topology.bundle_rows` of a DARTS cell."""
+    return Topology(nodes=nodes).bundle_rows()
+
+
+def bundles(nodes):
+    """`Topology.bundles` of a DARTS cell."""
+    return Topology(nodes=nodes).bundles()
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """What one cell of a network is given and gives; all counts are channels.
+
+    Attributes:
+        index: place in the network, from 0.
+        reduction: halves the side, and doubles the channels of the cell before.
+        reduction_prev: the cell before reduces, so the state from before it has twice the side.
+        channels: of every node.
+        in_channels_prev_prev, in_channels_prev: of input states 0 and 1, before preprocessing.
+        out_channels: of the cell's output, channels times the number of states that it concatenates.
+    """
+
+    index: int
+    reduction: bool
+    reduction_prev: bool
+    channels: int
+    in_channels_prev_prev: int
+    in_channels_prev: int
+    out_channels: int
+
+
+def plan(layers, channels, normal_states=4, reduce_states=4, stem_channels=None, after_reduction=False):
+    """The cells of a network, first to last.
+
+    Args:
+        layers: number of cells, at least 2; cells layers // 3 and 2 * layers // 3 reduce.
+        channels: of a node in the first cell, even; the reductions double it.
+        normal_states, reduce_states: how many states a normal and a reduction cell concatenate.
+        stem_channels: what the stem gives to both inputs of cell 0; 3 * channels if not given.
+        after_reduction: whether input state 0 of cell 0 has twice the side of state 1 (the ImageNet stem).
+
+    Returns:
+        A tuple of `CellPlan`.
+
+    Raises:
+        ValueError: a count out of range; the message names the value.
+    """
+    _check(layers, channels, normal_states, reduce_states)
+    reductions = (layers // 3, 2 * layers // 3)
+    prev_prev = prev = _STEM_MULTIPLIER["conv3x3"] * channels if stem_channels is None else stem_channels
+    cells = []
+    for index in range(layers):
+        reduction = index in reductions
+        channels *= 2 if reduction else 1
+        out = channels * (reduce_states if reduction else normal_states)
+        reduction_prev = index - 1 in reductions or (after_reduction and index == 0)
+        cells.append(CellPlan(index, reduction, reduction_prev, channels, prev_prev, prev, out))
+        prev_prev, prev = prev, out
+    return tuple(cells)
+
+
+@dataclass(frozen=True)
+class ChainPlan:
+    """One place of a network whose cells stand in a chain, each reading the one before (NAS-Bench-201).
+
+    Attributes:
+        index: place in the network, from 0.
+        reduction: a residual block that halves the side stands here, in place of a cell.
+        channels: of the output; a block's input has half of them.
+    """
+
+    index: int
+    reduction: bool
+    channels: int
+
+
+def chain_plan(layers: int, channels: int) -> tuple:
+    """The places of a chain of cells, first to last; residual blocks stand at layers // 3 and 2 * layers // 3.
+
+    Args: layers: number of places, at least 3; 17 in NAS-Bench-201. channels: of the first cells; a block doubles them.
+
+    Returns:
+        A tuple of `ChainPlan`.
+
+    Raises:
+        ValueError: a count out of range; the message names the value.
+    """
+    if layers < 3:
+        raise ValueError(f"A chain of cells and residual blocks has at least 3 layers. Received: layers={layers}")
+    if channels < 1:
+        raise ValueError(f"channels should be at least 1. Received: channels={channels}")
+    reductions = (layers // 3, 2 * layers // 3)
+    counts = [channels * 2 ** sum(index >= at for at in reductions) for index in range(layers)]
+    return tuple(ChainPlan(index, index in reductions, count) for index, count in enumerate(counts))
+
+
+def auxiliary_index(layers):
+    """Index of the cell whose output feeds the auxiliary head: the second reduction."""
+    return 2 * layers // 3
+
+
+def _check(layers, channels, normal_states, reduce_states):
+    if layers < 2:
+        raise ValueError(f"A network has at least 2 layers (cells). Received: layers={layers}")
+    if channels < 2 or channels % 2:
+        raise ValueError("channels should be even and at least 2: a factorized reduction halves them; "
+                         f"try {max(2, channels + 1)}. Received: channels={channels}")
+    for name, states in (("normal_states", normal_states), ("reduce_states", reduce_states)):
+        if states < 1:
+            raise ValueError(f"A cell concatenates at least one state. Received: {name}={states}")
+
+
+def stem_channels(stem: str, channels: int) -> int:
+    """Channels that a stem gives, by those of a node in the first cell."""
+    return _STEM_MULTIPLIER[stem] * channels
+
+
+def check_images(input_shape, num_classes, stem):
+    """Raises ValueError if these cannot be images, classes and a stem."""
+    if len(tuple(input_shape)) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
+        raise ValueError(
+            f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}"
+        )
+    if not isinstance(num_classes, int) or num_classes < 2:
+        raise ValueError(
+            f"num_classes must be an integer of at least 2. Received: num_classes={num_classes!r}"
+        )
+    if stem not in STEMS:
+        raise ValueError(f"stem must be one of {', '.join(STEMS)}. Received: stem={stem!r}")
+    if stem == "imagenet" and min(input_shape[:2]) < 64:
+        raise ValueError(f"The imagenet stem needs a side of at least 64 pixels. Received: input_shape={input_shape!r}")
+    if stem == "patchify" and min(input_shape[:2]) < 2:
+        raise ValueError(
+            f"The patchify stem needs a side of at least 2 pixels. Received: input_shape={input_shape!r}"
+        )
