@@ -75,7 +75,8 @@ def test_wheel_installs_elsewhere_and_imports_there(built, tmp_path):
     }
     assert (tmp_path / "keras_pibnas/py.typed").exists() and not (tmp_path / "apps").exists()
     code = "import keras_pibnas as kp; print(kp.__file__, kp.__version__)"
-    assert python(code, PYTHONPATH=str(tmp_path)).split() == [str(tmp_path / "keras_pibnas/__init__.py"), kp.__version__]
+    found = python(code, PYTHONPATH=str(tmp_path)).split()
+    assert found == [str(tmp_path / "keras_pibnas/__init__.py"), kp.__version__]
     done = subprocess.run(
         [tmp_path / "bin/keras-pibnas", "space", "--space=nasnet", "--format=csv"], cwd="/",
         env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True,
@@ -142,7 +143,8 @@ def test_import_leaves_heavy_packages_alone():
 
 def test_parts_are_imported_when_they_are_first_used():
     code = (
-        "import sys, keras_pibnas as kp; print(*(part for part in kp.__all__ if 'keras_pibnas.' + part in sys.modules));"
+        "import sys, keras_pibnas as kp;"
+        "print(*(part for part in kp.__all__ if 'keras_pibnas.' + part in sys.modules));"
         "print(set(kp.__all__) <= set(dir(kp)), kp.analysis.complexity(kp.build_network('PIBCONV', layers=2)).params)"
     )
     there, later = python(code, PYTHONPATH=str(ROOT)).splitlines()

@@ -1,16 +1,21 @@
 """Show a running search or training in the terminal: how far it is, the time left, the current genotype."""
 
+import contextlib
 import json
 import sys
 import time
 from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 import keras_pibnas as kp
 from keras_pibnas.cli import common, flags
 
 WIDTH = 30  # characters of a bar
 SILENT = 120  # seconds without news after which a run may be dead
-CLEAR = "\x1b[H\x1b[2J"
+ASCII = str.maketrans("█░▁▂▃▄▅▆▇", "#-_.:=+*%")
 BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
@@ -26,22 +31,34 @@ def build_parser():
 def main(argv=None):
     parser = build_parser()
     args = parser.parse_args(argv)
-    terminal = sys.stdout.isatty()
-    look = plain if args.plain or not terminal else str
+    console = Console(file=sys.stdout, highlight=False)
+
+    def look():
+        text = readable(frame(args.run, time.time()), console.encoding)
+        return Text(plain(text)) if args.plain else Text.from_ansi(text)
+
     with common.user_errors(parser):
-        text = frame(args.run, time.time())
-    if args.once or not terminal:
-        print(look(text))
-        return
+        first = look()
+    if not console.is_terminal:
+        print(first.plain)
+    elif args.once:
+        console.print(first)
+    else:
+        with contextlib.suppress(KeyboardInterrupt), Live(
+            first, console=console, auto_refresh=False, vertical_overflow="visible"
+        ) as live:
+            while read_json(Path(args.run, "progress.json")).get("state", "running") == "running":
+                time.sleep(args.every)
+                live.update(look(), refresh=True)
+
+
+def readable(text, encoding):
+    """Text with other signs for bars and lines where the terminal's encoding has not got them."""
     try:
-        while True:
-            print(CLEAR + look(text), flush=True)
-            if read_json(Path(args.run, "progress.json")).get("state", "running") != "running":
-                return
-            time.sleep(args.every)
-            text = frame(args.run, time.time())
-    except KeyboardInterrupt:
-        pass
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(ASCII)
+    return text
 
 
 def frame(run, now):

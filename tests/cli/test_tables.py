@@ -5,10 +5,10 @@ ROWS = [{"name": "a", "count": 1234567, "share": 0.5}, {"name": "long name", "co
 
 def test_text_has_numbers_to_the_right():
     assert table(ROWS).splitlines() == [
-        "name           count  share",
-        "---------  ---------  -----",
-        "a          1,234,567    0.5",
-        "long name          8  12.25",
+        "name            count   share",
+        "-----------------------------",
+        "a           1,234,567     0.5",
+        "long name           8   12.25",
     ]
 
 

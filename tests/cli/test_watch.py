@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -78,6 +82,7 @@ def test_without_a_terminal_it_is_one_plain_look(run, capsys):
 
 def test_on_a_terminal_it_looks_until_the_run_ends(run, capsys, monkeypatch):
     monkeypatch.setattr(watch.sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     seconds = []
 
     def sleep(time):
@@ -87,4 +92,22 @@ def test_on_a_terminal_it_looks_until_the_run_ends(run, capsys, monkeypatch):
 
     monkeypatch.setattr(watch.time, "sleep", sleep)
     watch.main([str(run), "--every=7"])
-    assert seconds == [7, 7] and capsys.readouterr().out.count(watch.CLEAR) == 3
+    assert seconds == [7, 7]
+    out = capsys.readouterr().out
+    # Two looks at the running search and one at the ended, which is drawn once more when the terminal is handed back.
+    assert out.count("\nrunning\n") == 2 and out.count("\nended\n") == 2 and "\x1b[1mnormal cell" in out
+
+
+def test_a_terminal_without_block_signs_gets_others(run):
+    text = watch.plain(watch.frame(run, 4.0))
+    assert watch.readable(text, "utf-8") == text
+    told = watch.readable(text, "latin-1")
+    assert told.encode("latin-1") and f"epochs     {'#' * 15}{'-' * 15} 2 of 4" in told
+    assert "loss          #_  0.5" in told
+
+
+def test_watch_on_latin_1_as_a_process(run):
+    words = [sys.executable, "-m", "keras_pibnas", "watch", str(run), "--once"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(words, env=environment, cwd=Path(__file__).parents[2], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"") and b"#" * 15 + b"-" * 15 in done.stdout
