@@ -94,8 +94,8 @@ def test_on_a_terminal_it_looks_until_the_run_ends(run, capsys, monkeypatch):
     watch.main([str(run), "--every=7"])
     assert seconds == [7, 7]
     out = capsys.readouterr().out
-    # Two looks at the running search and one at the ended, which is drawn once more when the terminal is handed back.
-    assert out.count("\nrunning\n") == 2 and out.count("\nended\n") == 2 and "\x1b[1mnormal cell" in out
+    # Two looks at the (long silent) search and one at the ended, which is drawn once more at the end.
+    assert out.count("\nno news for ") == 2 and out.count("\nended\n") == 2 and "\x1b[1mnormal cell" in out
 
 
 def test_a_terminal_without_block_signs_gets_others(run):
