@@ -9,7 +9,7 @@ OUT ?=  # directory of the demo; by default runs/demo, or the first free of runs
 .PHONY: demo test docs clean
 
 demo: $(VENV)/installed
-	$(BIN)/python -m apps.demo $(addprefix --out ,$(OUT))
+	$(BIN)/keras-pibnas demo $(addprefix --out ,$(OUT))
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -26,12 +26,12 @@ $(BIN)/python:
 		$(PYTHON) -m pip --python $(BIN)/python install pip; }
 
 # The stamps: an installation is redone only when the package's metadata changes.
-$(VENV)/installed: setup.cfg pyproject.toml | $(BIN)/python
+$(VENV)/installed: pyproject.toml | $(BIN)/python
 	@echo 'Installing into $(VENV); TensorFlow is large, so the first time takes some minutes.'
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/installed-dev: setup.cfg pyproject.toml | $(BIN)/python
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	@echo 'Installing into $(VENV); TensorFlow is large, so the first time takes some minutes.'
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/installed

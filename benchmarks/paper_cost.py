@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import keras_pibnas as kp
-from apps import complexity, roadmap, search, tables, train
+from keras_pibnas.cli import complexity, roadmap, search, tables, train
 
 from . import harness
 

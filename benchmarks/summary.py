@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from apps import tables
+from keras_pibnas.cli import tables
 
 from . import harness
 

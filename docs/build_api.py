@@ -17,10 +17,11 @@ import keras_pibnas  # here, so that only our own warnings count below
 
 def pages():
     """The package, its parts, and the modules that those name as public; not the files inside them."""
-    parts = [value for value in vars(keras_pibnas).values() if isinstance(value, types.ModuleType)]
+    public = [getattr(keras_pibnas, name) for name in keras_pibnas.__all__]
+    parts = [value for value in public if isinstance(value, types.ModuleType)]
     named = [getattr(part, name) for part in parts for name in getattr(part, "__all__", ())]
-    public = [value.__name__ for value in named if isinstance(value, types.ModuleType)]
-    return keras_pibnas.__name__, r"!keras_pibnas\.\w+\.", *public
+    modules = [value.__name__ for value in named if isinstance(value, types.ModuleType)]
+    return keras_pibnas.__name__, r"!keras_pibnas\.\w+\.", *modules
 
 
 def main(folder=Path(__file__).parent / "api"):

@@ -25,7 +25,7 @@ def cluster():
     Raises:
         ValueError: TF_CONFIG is not JSON with workers and a task.
     """
-    text = os.environ.get("TF_CONFIG", "{}")
+    text = os.environ.get("TF_CONFIG") or "{}"
     try:
         config = json.loads(text)
         jobs = config.get("cluster", {})

@@ -21,6 +21,16 @@ def run(code, **variables):
 FOUND = "from keras_pibnas.engine.tensorflow import kernels as native; print(native._onednn())"
 
 
+@pytest.mark.parametrize("value, after", [(None, "1"), ("0", "0"), ("1", "1")])
+def test_importing_the_package_sets_the_variable_where_it_is_not_set_and_nothing_else(value, after):
+    code = (
+        "import os, keras; before = dict(os.environ); import keras_pibnas; after = dict(os.environ);"
+        f"print(before.pop('{onednn.VARIABLE}', None), after.pop('{onednn.VARIABLE}'), before == after)"
+    )
+    variables = {} if value is None else {onednn.VARIABLE: value}
+    assert run(code, **variables)[0] == [str(value), after, "True"]
+
+
 def test_importing_the_package_switches_them_on():
     assert run(f"import keras_pibnas; {FOUND}")[0] == ["True"]
 

@@ -1,5 +1,6 @@
 """The package as users get it: built, installed elsewhere, imported there; and the steps of CONTRIBUTING."""
 
+import importlib.metadata
 import os
 import re
 import shutil
@@ -8,10 +9,13 @@ import sys
 import zipfile
 from pathlib import Path
 
+import keras
 import pytest
 import tensorflow as tf
+from packaging.requirements import Requirement
 
 import keras_pibnas as kp
+from keras_pibnas import schedules
 
 ROOT = Path(__file__).parent.parent
 HEAVY = "print(*{'matplotlib', 'sklearn', 'tensorflow_datasets', 'PIL', 'torch'} & set(sys.modules));"
@@ -34,9 +38,9 @@ def python(code, **environment):
 def built(tmp_path_factory):
     """Folder with the sdist and the wheel made from it, built outside the tree."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for name in ("keras_pibnas", "apps"):
+    for name in ("keras_pibnas", "apps"):  # apps stays out of the wheel
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     done = subprocess.run(
         [sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source],
@@ -67,14 +71,17 @@ def test_wheel_installs_elsewhere_and_imports_there(built, tmp_path):
     )
     installed = {path.relative_to(tmp_path) for path in tmp_path.glob("*/**/*.py")}
     assert installed == {
-        path.relative_to(ROOT) for part in ("keras_pibnas", "apps") for path in ROOT.glob(f"{part}/**/*.py")
+        path.relative_to(ROOT) for path in ROOT.glob("keras_pibnas/**/*.py")
     }
-    code = "import keras_pibnas as kp, apps.search; print(kp.__file__, apps.search.__file__, kp.__version__)"
-    assert python(code, PYTHONPATH=str(tmp_path)).split() == [
-        str(tmp_path / "keras_pibnas/__init__.py"),
-        str(tmp_path / "apps/search.py"),
-        kp.__version__,
-    ]
+    assert (tmp_path / "keras_pibnas/py.typed").exists() and not (tmp_path / "apps").exists()
+    code = "import keras_pibnas as kp; print(kp.__file__, kp.__version__)"
+    found = python(code, PYTHONPATH=str(tmp_path)).split()
+    assert found == [str(tmp_path / "keras_pibnas/__init__.py"), kp.__version__]
+    done = subprocess.run(
+        [tmp_path / "bin/keras-pibnas", "space", "--space=nasnet", "--format=csv"], cwd="/",
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.endswith("nasnet,cells,3.2e+11,320000000000\n")
 
 
 def test_the_distributions_pass_twine(built):
@@ -85,7 +92,7 @@ def test_the_distributions_pass_twine(built):
 
 
 def test_the_version_stands_in_one_place(built):
-    stated = [path for path in [*ROOT.glob("*.cfg"), *ROOT.glob("*.toml"), *ROOT.glob("keras_pibnas/**/*.py")]
+    stated = [path for path in [*ROOT.glob("*.toml"), *ROOT.glob("keras_pibnas/**/*.py")]
               if re.search(rf"""(?m)version.*["' =]{re.escape(kp.__version__)}""", path.read_text())]  # fmt: skip
     assert stated == [ROOT / "keras_pibnas/__init__.py"]
     assert {path.name for path in built.iterdir()} == {
@@ -94,11 +101,26 @@ def test_the_version_stands_in_one_place(built):
     }
 
 
-def test_the_extras_are_there(built):
+@pytest.fixture(scope="module")
+def metadata(built):
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("METADATA"))
-        metadata = archive.read(name).decode()
+        return archive.read(name).decode()
+
+
+def test_the_versions_in_use_are_within_the_bounds(metadata):
+    wanted = {need.name: need for need in map(Requirement, re.findall("(?m)^Requires-Dist: (.*)$", metadata))}
+    for name in ("tensorflow", "keras", "tensorflow-datasets"):
+        assert "<" in str(wanted[name].specifier) and importlib.metadata.version(name) in wanted[name].specifier
+    assert "rich" in wanted
+
+
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {kp.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_extras_are_there(metadata):
     assert set(re.findall("(?m)^Provides-Extra: (.*)$", metadata)) == {"bench", "dev", "export"}
     for name in ("tf2onnx", "onnxruntime", "ai-edge-litert"):
         assert re.search(rf"""(?m)^Requires-Dist: {name}>=.*extra == ['"]export['"]""", metadata)
@@ -113,16 +135,45 @@ def test_import_prints_nothing():
     assert python(code, PYTHONPATH=str(ROOT)) == ""
 
 
-def test_import_leaves_the_environment_and_heavy_packages_alone():
+def test_import_leaves_heavy_packages_alone():
+    code = f"import sys, keras; {HEAVY} import keras_pibnas; {HEAVY}"
+    before, after = python(code, PYTHONPATH=str(ROOT)).splitlines()
+    assert after == before
+
+
+def test_parts_are_imported_when_they_are_first_used():
     code = (
-        "import os, sys, keras; before = dict(os.environ);"
-        + HEAVY
-        + "import keras_pibnas;"
-        + HEAVY
-        + "print(before == dict(os.environ))"
+        "import sys, keras_pibnas as kp;"
+        "print(*(part for part in kp.__all__ if 'keras_pibnas.' + part in sys.modules));"
+        "print(set(kp.__all__) <= set(dir(kp)), kp.analysis.complexity(kp.build_network('PIBCONV', layers=2)).params)"
     )
-    before, after, same = python(code, PYTHONPATH=str(ROOT)).splitlines()
-    assert after == before and same == "True"
+    there, later = python(code, PYTHONPATH=str(ROOT)).splitlines()
+    assert not set(there.split()) & {"analysis", "callbacks", "data", "interop", "runs"}
+    assert later == "True 376534"  # the published block at two layers, docs/paper.md
+
+
+def test_no_such_part():
+    with pytest.raises(AttributeError, match="'keras_pibnas' has no attribute 'nonsense'"):
+        _ = kp.nonsense
+
+
+def test_saved_models_load_after_a_bare_import(tmp_path):
+    """A network, a supernet, its optimizer, and the schedule that a halved learning rate leaves in it."""
+    network = kp.build_network("PIBCONV", (8, 8, 1), num_classes=2, channels=2, layers=2)
+    rate = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    network.compile(kp.optimizers.SGD(schedules.Scaled(rate, 0.5)), "sparse_categorical_crossentropy")
+    network.save(tmp_path / "network.keras")
+    supernet = kp.Supernet("pibconv", (8, 8, 1), num_classes=2, channels=2, layers=2, nodes=1)
+    supernet.compile()
+    supernet.save(tmp_path / "supernet.keras")
+    code = (
+        "import keras_pibnas, keras; load = keras.saving.load_model;"
+        f"network = load({str(tmp_path / 'network.keras')!r}); supernet = load({str(tmp_path / 'supernet.keras')!r});"
+        "print(network.count_params(), float(network.optimizer.learning_rate), type(supernet).__name__)"
+    )
+    # A cosine begins at the whole rate; half of 0.1 is 0.05.
+    params, learning_rate, name = python(code, PYTHONPATH=str(ROOT)).split()
+    assert (int(params), float(learning_rate), name) == (network.count_params(), pytest.approx(0.05), "Supernet")
 
 
 def test_import_adds_only_this_package_to_what_keras_and_tensorflow_import():

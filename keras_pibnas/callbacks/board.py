@@ -9,8 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .collapse import skip_connections
-from .files import is_chief
+from keras_pibnas.runs import is_chief, mix_entropy, skip_connections
 
 
 class Board(keras.callbacks.Callback):
@@ -76,13 +75,6 @@ class Board(keras.callbacks.Callback):
                 values[f"entropy_{name}"] = mix_entropy(keras.ops.convert_to_numpy(alpha))
             values["skip_connections"] = skip_connections(self.model.genotype())
         return values
-
-
-def mix_entropy(alpha):
-    """Mean over the edges of the entropy of the softmax of alphas (edges, ops), in nats."""
-    shifted = np.exp(alpha - alpha.max(axis=1, keepdims=True))
-    weights = shifted / shifted.sum(axis=1, keepdims=True)
-    return float(-(weights * np.log(np.maximum(weights, 1e-30))).sum(axis=1).mean())
 
 
 def memory():

@@ -6,11 +6,10 @@ from pathlib import Path
 import keras
 
 from keras_pibnas.distribution import cluster
-
-from .files import is_chief
-from .snapshot import keep_newest, newest_snapshot, no_space, snapshot_path, write_snapshot
-from .state import CheckpointError, build_optimizers, not_finite, read_state, set_state
-from .trouble import Interrupted, NotFinite, Signals, check_loss, scale_rate, trouble
+from keras_pibnas.runs.files import is_chief
+from keras_pibnas.runs.snapshot import keep_newest, newest_snapshot, no_space, snapshot_path, write_snapshot
+from keras_pibnas.runs.state import CheckpointError, build_optimizers, not_finite, read_state, set_state
+from keras_pibnas.runs.trouble import Interrupted, NotFinite, Signals, check_loss, scale_rate, trouble
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -160,9 +159,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _due(self):
         steps = self.every_steps is not None and self.steps_since >= self.every_steps
-        return steps or (
-            self.every_minutes is not None and self.clock() - self._saved_at >= 60 * self.every_minutes
-        )
+        return steps or (self.every_minutes is not None and self.clock() - self._saved_at >= 60 * self.every_minutes)
 
     def _find_place(self, path, arrays, meta):
         """Sets what can be set before the first step, and where `fit` begins."""

@@ -6,7 +6,7 @@ Both criteria are those of DARTS+ (Liang et al., 2019, arXiv:1909.06035), sectio
 import keras
 import numpy as np
 
-from keras_pibnas.spaces import canonical
+from keras_pibnas.runs import alpha_ranking, skip_connections
 
 
 class SkipLimit(keras.callbacks.Callback):
@@ -95,24 +95,3 @@ class StableRanking(keras.callbacks.Callback):
 
     def set_state(self, state):
         self.ranking, self.stable = state["ranking"], state["stable"]
-
-
-def skip_connections(genotype, cell="normal"):
-    """Number of skip connections in a cell, "normal" or "reduce", of a Genotype."""
-    return sum(canonical(op) == "skip_connect" for op, _ in genotype.cell(cell).pairs)
-
-
-def alpha_ranking(alphas, primitives):
-    """For every cell and edge, the columns of the learnable ops, the largest alpha first: nested lists.
-
-    Args: alphas: arrays (edges, ops); primitives: op names of the columns.
-    """
-    columns = [i for i, op in enumerate(primitives) if learnable(op)] or list(range(len(primitives)))
-    ranks = [np.argsort(-keras.ops.convert_to_numpy(alpha)[:, columns], axis=1, kind="stable") for alpha in alphas]
-    return [np.array(columns)[rank].tolist() for rank in ranks]
-
-
-def learnable(op):
-    """Whether an op has weights of its own at stride 1: all but none, skip_connect and pools."""
-    name = canonical(op)
-    return name not in ("none", "skip_connect") and "_pool_" not in name

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_pibnas.layers import DropPath
+from keras_pibnas.network import set_drop_path
 
 
 class DropPathSchedule(keras.callbacks.Callback):
@@ -22,28 +22,3 @@ class DropPathSchedule(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         set_drop_path(self.model, self.rate * epoch / self.epochs)
-
-
-def set_drop_path(model, rate):
-    """Sets the rate of every drop path layer of a model, nested models included.
-
-    Raises:
-        ValueError: there is none.
-    """
-    layers = list(drop_paths(model))
-    if not layers:
-        raise ValueError(
-            "The model has no DropPath layer: build it with drop_path above 0. "
-            f"Received: model={model.name!r}, rate={rate}"
-        )
-    for layer in layers:
-        layer.rate.assign(rate)
-
-
-def drop_paths(model):
-    """The drop path layers of a model."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from drop_paths(layer)
-        elif isinstance(layer, DropPath):
-            yield layer

@@ -1,13 +1,12 @@
 """How far a run is: lines with the time left, and a file that others can look at."""
 
-import json
 import sys
 import time
 from pathlib import Path
 
 import keras
 
-from .files import is_chief, write_json
+from keras_pibnas.runs import duration, is_chief, mark, seconds_left, write_json
 
 
 class TimeLeft(keras.callbacks.Callback):
@@ -110,29 +109,3 @@ class Progress(keras.callbacks.Callback):
             return None
         todo = (self.params["epochs"] - self.epoch) * steps - self.step
         return (self.clock() - self.begun) / self.done * todo
-
-
-def mark(directory, state):
-    """Puts another state into a run's `progress.json`, if there is one."""
-    path = Path(directory) / "progress.json"
-    if path.exists() and is_chief():
-        write_json(path, json.loads(path.read_text()) | {"state": state})
-
-
-def seconds_left(begun, todo):
-    """Seconds for `todo` epochs, when the epochs so far and the next one began at the times `begun`.
-
-    The first epoch, which also traces the model, counts only while there is no other.
-    """
-    begun = begun[1:] if len(begun) > 2 else begun
-    return (begun[-1] - begun[0]) / (len(begun) - 1) * todo
-
-
-def duration(seconds):
-    """Seconds in words: "45 s", "12 min 5 s", "3 h 20 min"."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

@@ -245,7 +245,9 @@ def add_n(tensors):
 def constant(make, *arguments, dtype=None):
     """The array make(*arguments) as a tensor; an engine may give the same tensor again."""
     kernels = current().kernels
-    return kernels.constant(make, *arguments, dtype=dtype) if kernels else ops.convert_to_tensor(make(*arguments), dtype)
+    if kernels:
+        return kernels.constant(make, *arguments, dtype=dtype)
+    return ops.convert_to_tensor(make(*arguments), dtype)
 
 
 def gather(values, index):

@@ -110,8 +110,8 @@ def test_errors(call, words):
 
 def test_read_alphas_reads_what_a_search_records(tmp_path):
     supernet = kp.Supernet("darts", (8, 8, 1), 2, channels=2, layers=2, nodes=1)
-    kp.callbacks.record_alphas(tmp_path, 0, supernet)
-    kp.callbacks.record_alphas(tmp_path, 1, supernet)
+    kp.runs.record_alphas(tmp_path, 0, supernet)
+    kp.runs.record_alphas(tmp_path, 1, supernet)
     found, primitives = read_alphas(tmp_path / "alphas.npz")
     assert primitives == list(kp.spaces.get("darts").primitives)
     assert found["reduce"].shape == (2, 2, 8)

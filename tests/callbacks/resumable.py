@@ -63,9 +63,9 @@ def fit(kind, directory, extra=(), eagerly=False, **options):
         shuffle=False,
         callbacks=[*schedule, recorder(directory), checkpoint, *extra],
     )
-    state = kp.callbacks.read_state(model)
+    state = kp.runs.read_state(model)
     history = {f"history/{name}": np.array(values) for name, values in history.history.items()}
-    kp.callbacks.write_arrays(directory / "end.npz", **state, **history)
+    kp.runs.write_arrays(directory / "end.npz", **state, **history)
     return model
 
 

@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import keras_pibnas as kp
-from keras_pibnas import callbacks
+from keras_pibnas import callbacks, runs
 
 sys.path.insert(0, str(Path(__file__).parent))
 import resumable  # noqa: E402
@@ -43,7 +43,7 @@ def test_scalars_of_every_epoch(events):
     assert names | {"entropy_normal", "entropy_reduce"} <= set(found.Tags()["tensors"])
     assert all(len(found.Tensors(name)) == 2 for name in names)
     assert last(found, "learning_rate") == (2, pytest.approx(float(supernet.optimizer.learning_rate)))
-    assert last(found, "skip_connections")[1] == callbacks.skip_connections(supernet.genotype())
+    assert last(found, "skip_connections")[1] == runs.skip_connections(supernet.genotype())
     assert last(found, "images_per_second")[1] > 0 and last(found, "memory_mb")[1] > 100
 
 
@@ -57,10 +57,10 @@ def test_alphas_as_histograms_and_cells_as_pictures(events):
 
 
 def test_entropy_of_the_mix():
-    assert callbacks.mix_entropy(np.zeros((3, 4))) == pytest.approx(np.log(4))
+    assert runs.mix_entropy(np.zeros((3, 4))) == pytest.approx(np.log(4))
     # One edge undecided between two ops, one decided.
     alphas = np.array([[0.0, 0.0, -100.0], [100.0, 0.0, 0.0]])
-    assert callbacks.mix_entropy(alphas) == pytest.approx(np.log(2) / 2)
+    assert runs.mix_entropy(alphas) == pytest.approx(np.log(2) / 2)
 
 
 def test_steps_that_a_resumed_run_leaves_out_are_no_images():

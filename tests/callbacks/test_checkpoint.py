@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pibnas import callbacks
+from keras_pibnas import callbacks, runs
 
 sys.path.insert(0, str(Path(__file__).parent))
 import resumable  # noqa: E402
@@ -75,12 +75,12 @@ def copied(directory, tmp_path):
 
 
 def test_two_are_kept_with_what_decides_the_future(stopped):
-    before, last = callbacks.snapshots(stopped / "checkpoints")
+    before, last = runs.snapshots(stopped / "checkpoints")
     assert [path.name for path in (before, last)] == [
         "epoch-00001-step-0000002.checkpoint",
         "epoch-00001-step-0000003.checkpoint",
     ]
-    arrays, meta = callbacks.read_snapshot(last)
+    arrays, meta = runs.read_snapshot(last)
     assert (meta["epoch"], meta["step"], meta["steps"], meta["key"]) == (1, 3, 10, [3, 0])
     assert len(meta["history"]["val_loss"]) == 1
     assert int(arrays["optimizer/0"]) == 13  # iterations
@@ -94,7 +94,7 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(stopped, undisturbed, tmp_path
     directory, (_, last) = copied(stopped, tmp_path)
     assert_same(run(directory, write=lines.append), undisturbed)
     assert lines == [f"Going on from {last}: epoch 2, step 4"]
-    assert [row["epoch"] for row in callbacks.read_table(directory / "history.csv")] == list("123456")
+    assert [row["epoch"] for row in runs.read_table(directory / "history.csv")] == list("123456")
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(stopped, undisturbed, tmp_path
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(damage, words, stopped, undisturbed, tmp_path):
     directory, (before, last) = copied(stopped, tmp_path)
     last.write_bytes(damage(last.read_bytes()))
-    path, _, meta = callbacks.newest_snapshot(directory / "checkpoints", (lines := []).append)
+    path, _, meta = runs.newest_snapshot(directory / "checkpoints", (lines := []).append)
     assert (path, meta["step"]) == (before, 2)
     assert len(lines) == 1 and str(last) in lines[0]
-    with pytest.raises(callbacks.DamagedCheckpoint, match=words):
-        callbacks.read_snapshot(last.with_name(f"{last.name}.damaged"))
+    with pytest.raises(runs.DamagedCheckpoint, match=words):
+        runs.read_snapshot(last.with_name(f"{last.name}.damaged"))
     if words == "checksum":  # One run is enough.
         assert_same(run(directory), undisturbed)
 
@@ -122,7 +122,7 @@ def test_where_all_are_damaged_the_run_does_not_begin_anew(stopped, tmp_path):
     directory, both = copied(stopped, tmp_path)
     for path in both:
         path.write_bytes(b"x")
-    with pytest.raises(callbacks.DamagedCheckpoint, match="No checkpoint in .* is whole. Damaged: .*step-0000003"):
+    with pytest.raises(runs.DamagedCheckpoint, match="No checkpoint in .* is whole. Damaged: .*step-0000003"):
         run(directory)
 
 
@@ -142,7 +142,7 @@ def test_a_signal_saves_and_says_how_to_go_on(step, test, number, undisturbed, t
     handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
     at = At(step, lambda: os.kill(os.getpid(), number), test)
     said = "Stopped at epoch ., step .*; everything is saved. To go on: fit"
-    with pytest.raises(callbacks.Interrupted, match=said) as end:
+    with pytest.raises(runs.Interrupted, match=said) as end:
         run(tmp_path, at, every_steps=None)
     assert end.value.number == number
     assert capfd.readouterr().err.splitlines()[-1] == (
@@ -162,7 +162,7 @@ def test_a_run_can_get_more_epochs(undisturbed, tmp_path, monkeypatch):
         patched.setitem(resumable.EPOCHS, "training", 2)
         patched.setattr(keras.optimizers.schedules, "CosineDecay", lambda rate, steps: rate)
         run(tmp_path)
-    assert len(callbacks.newest_snapshot(tmp_path / "checkpoints")[2]["history"]["loss"]) == 2
+    assert len(runs.newest_snapshot(tmp_path / "checkpoints")[2]["history"]["loss"]) == 2
 
 
 def test_data_without_a_position_is_drawn_again_up_to_the_place(tmp_path):
@@ -174,7 +174,7 @@ def test_data_without_a_position_is_drawn_again_up_to_the_place(tmp_path):
         model.compile(keras.optimizers.Adam(0.1), "mse", steps_per_execution=each)
         checkpoint = callbacks.Checkpoint(directory, every_steps=2, write=lambda line: None)
         model.fit(x, y, batch_size=2, epochs=3, shuffle=False, verbose=0, callbacks=[checkpoint, *extra])
-        return callbacks.read_state(model)
+        return runs.read_state(model)
 
     for each in (1, 2):
         expected = fit(tmp_path / f"whole-{each}", each=each)
@@ -212,7 +212,7 @@ def test_a_full_disk_loses_no_earlier_checkpoint_and_says_so(tmp_path, undisturb
 def test_another_run_is_refused(change, words, stopped, tmp_path, monkeypatch):
     directory, _ = copied(stopped, tmp_path)
     change(monkeypatch)
-    with pytest.raises(callbacks.CheckpointError, match=words):
+    with pytest.raises(runs.CheckpointError, match=words):
         run(directory)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_pibnas as kp
-from keras_pibnas import callbacks
+from keras_pibnas import callbacks, runs
 
 OPS = ("none", "skip_connect", "max_pool_3x3", "sep_conv_3x3", "dil_conv_3x3")
 
@@ -42,13 +42,13 @@ def epochs(callback, *favoured, scores=None):
 def test_skip_connections_of_a_cell():
     genotype = kp.genotypes.get("DARTS_V2")
     # As printed in the DARTS repository: two in the normal cell, three in the reduction cell.
-    assert (callbacks.skip_connections(genotype), callbacks.skip_connections(genotype, "reduce")) == (2, 3)
+    assert (runs.skip_connections(genotype), runs.skip_connections(genotype, "reduce")) == (2, 3)
 
 
 def test_the_search_stops_at_the_limit_and_keeps_its_alphas():
     lines = []
     search, count = epochs(callbacks.SkipLimit(2, write=lines.append), (3, 3), (1, 3), (1, 1), (3, 3))
-    assert count == 3 and callbacks.skip_connections(search.genotype()) == 2
+    assert count == 3 and runs.skip_connections(search.genotype()) == 2
     assert lines == ["Epoch 3: 2 skip connections in the normal cell, limit 2: stopping"]
 
 
@@ -68,7 +68,7 @@ def test_without_scores_the_latest_is_the_best_and_without_any_the_last_stay():
     assert [op for op, _ in search.genotype().normal] == ["sep_conv_3x3"] * 2
     lines = []
     search, _ = epochs(callbacks.SkipLimit(2, True, write=lines.append), (1, 1))
-    assert callbacks.skip_connections(search.genotype()) == 2 and lines[-1].startswith("No epoch was below")
+    assert runs.skip_connections(search.genotype()) == 2 and lines[-1].startswith("No epoch was below")
 
 
 def test_the_state_of_the_limit_survives():
@@ -83,8 +83,8 @@ def test_the_state_of_the_limit_survives():
 def test_only_learnable_ops_are_ranked():
     alpha = np.array([[9, 8, 7, 1, 2], [0, 0, 0, 5, 5]])
     # Columns 3 and 4 are convolutions; of equal alphas the first comes first.
-    assert callbacks.alpha_ranking([alpha], OPS) == [[[4, 3], [3, 4]]]
-    assert callbacks.alpha_ranking([alpha[:, :3]], OPS[:3]) == [[[0, 1, 2], [0, 1, 2]]]
+    assert runs.alpha_ranking([alpha], OPS) == [[[4, 3], [3, 4]]]
+    assert runs.alpha_ranking([alpha[:, :3]], OPS[:3]) == [[[0, 1, 2], [0, 1, 2]]]
 
 
 def test_a_stable_ranking_stops_the_search():

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pibnas import callbacks
+from keras_pibnas import runs
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -25,7 +25,7 @@ def test_two_searches_in_one_process(order, eagerly):
         supernet, pairs, _ = resumable.search(order)
         supernet.run_eagerly = eagerly
         supernet.fit(pairs, epochs=1, verbose=0)
-        states.append(callbacks.read_state(supernet, metrics=True))
+        states.append(runs.read_state(supernet, metrics=True))
     assert states[0].keys() == states[1].keys()
     for name in states[0]:
         np.testing.assert_array_equal(states[0][name], states[1][name], err_msg=name)

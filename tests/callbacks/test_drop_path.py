@@ -2,8 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pibnas.callbacks import DropPathSchedule, set_drop_path
+from keras_pibnas.callbacks import DropPathSchedule
 from keras_pibnas.layers import DropPath
+from keras_pibnas.network import set_drop_path
 
 
 def network():

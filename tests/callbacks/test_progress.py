@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from keras_pibnas.callbacks import Progress, TimeLeft, duration, mark, seconds_left
+from keras_pibnas.callbacks import Progress, TimeLeft
+from keras_pibnas.runs import duration, mark, seconds_left
 
 
 @pytest.mark.parametrize(

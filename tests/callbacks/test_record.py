@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_pibnas as kp
-from keras_pibnas import callbacks
+from keras_pibnas import callbacks, runs
 
 PAIRS = (("max_pool_3x3", 0), ("skip_connect", 1))
 
@@ -20,7 +20,7 @@ def supernet_with(value):
 
 def test_alphas_of_every_epoch_from_the_initial_ones_on(tmp_path):
     for epoch in range(3):
-        callbacks.record_alphas(tmp_path, epoch, supernet_with(epoch))
+        runs.record_alphas(tmp_path, epoch, supernet_with(epoch))
     with np.load(tmp_path / "alphas.npz") as arrays:
         assert arrays["normal"].shape == arrays["reduce"].shape == (3, 2, 3)
         assert arrays["normal"].dtype == np.float32
@@ -32,13 +32,13 @@ def test_alphas_of_every_epoch_from_the_initial_ones_on(tmp_path):
 def test_recording_an_epoch_again_replaces_it_and_the_later_ones(tmp_path):
     genotype = kp.Genotype(normal=PAIRS, reduce=PAIRS, normal_concat=(2,), reduce_concat=(2,))
     for epoch, value in [(0, 0), (1, 1), (2, 2), (3, 3), (2, 7)]:
-        callbacks.record_alphas(tmp_path, epoch, supernet_with(value))
+        runs.record_alphas(tmp_path, epoch, supernet_with(value))
         if epoch:
-            callbacks.record_genotype(tmp_path, epoch, genotype, {"loss": value})
-            callbacks.record_history(tmp_path, epoch, {"loss": value})
+            runs.record_genotype(tmp_path, epoch, genotype, {"loss": value})
+            runs.record_history(tmp_path, epoch, {"loss": value})
     with np.load(tmp_path / "alphas.npz") as arrays:
         assert arrays["normal"][:, 0, 0].tolist() == [0, 1, 7]
-    assert [(row["epoch"], row["loss"]) for row in callbacks.read_lines(tmp_path / "genotypes.jsonl")] == [
+    assert [(row["epoch"], row["loss"]) for row in runs.read_lines(tmp_path / "genotypes.jsonl")] == [
         (1, 1),
         (2, 7),
     ]
@@ -47,9 +47,9 @@ def test_recording_an_epoch_again_replaces_it_and_the_later_ones(tmp_path):
 
 def test_genotype_file_and_line_hold_the_genotype(tmp_path):
     genotype = kp.Genotype(normal=PAIRS, reduce=PAIRS[::-1], normal_concat=(2,), reduce_concat=(2,))
-    callbacks.record_genotype(tmp_path, 1, genotype)
+    runs.record_genotype(tmp_path, 1, genotype)
     assert kp.Genotype.load(tmp_path / "genotype.json") == genotype
-    (line,) = callbacks.read_lines(tmp_path / "genotypes.jsonl")
+    (line,) = runs.read_lines(tmp_path / "genotypes.jsonl")
     assert line == {
         "epoch": 1,
         "genotype": {
@@ -68,7 +68,7 @@ def test_history_of_an_ordinary_fit(tmp_path):
     history = model.fit(
         x, x, batch_size=2, epochs=2, verbose=0, callbacks=[callbacks.HistoryRecorder(tmp_path)]
     )
-    rows = callbacks.read_table(tmp_path / "history.csv")
+    rows = runs.read_table(tmp_path / "history.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"]
     # Two steps an epoch on a line from 0.1 to 0 over four steps.
     assert [float(row["learning_rate"]) for row in rows] == pytest.approx([0.05, 0.0])

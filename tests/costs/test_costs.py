@@ -4,7 +4,7 @@ import keras
 import pytest
 
 import keras_pibnas as kp
-from keras_pibnas import costs, skeleton
+from keras_pibnas import costs, topology
 
 
 def test_an_op_at_a_place():
@@ -26,13 +26,13 @@ def test_fixed_cost_is_that_of_a_network_of_identities(stem, shape, layers):
     pairs = (("none", 0), ("none", 1), ("none", 0), ("none", 1))
     genotype = kp.Genotype(pairs, pairs, (2, 3), (2, 3))
     whole = kp.analysis.complexity(kp.build_network(genotype, shape, 7, 4, layers, stem))
-    count = costs.fixed_cost(skeleton.plan(layers, 4, 2, 2), shape, 7, stem)
+    count = costs.fixed_cost(topology.plan(layers, 4, 2, 2), shape, 7, stem)
     assert (count.params, count.macs, count.extra) == (whole.params, whole.macs, whole.extra)
 
 
 def test_sides():
     """Three cells on 9 x 8 pixels: cells 1 and 2 reduce."""
-    found = costs.sides(skeleton.plan(3, 4), (9, 8, 3), "conv3x3")
+    found = costs.sides(topology.plan(3, 4), (9, 8, 3), "conv3x3")
     assert found == [((9, 8), (9, 8), (9, 8)), ((9, 8), (9, 8), (5, 4)), ((9, 8), (5, 4), (3, 2))]
 
 

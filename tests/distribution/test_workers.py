@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pibnas.callbacks import is_chief
 from keras_pibnas.distribution import cluster, strategy
+from keras_pibnas.runs import is_chief
 
 HERE = Path(__file__).parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(HERE.parents[1])}

@@ -11,8 +11,8 @@ import small_runs
 import tensorflow as tf
 
 import keras_pibnas as kp
-from keras_pibnas.callbacks import is_chief
 from keras_pibnas.distribution import WorkerLost, cluster, strategy
+from keras_pibnas.runs import is_chief
 
 
 class Dies(keras.callbacks.Callback):

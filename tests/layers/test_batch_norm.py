@@ -180,7 +180,7 @@ plain = BatchNorm()
 want = plain(x, training=True)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 with strategy.scope():
-    norm = BatchNorm()
+    norm = BatchNorm(synchronized=True)
     norm.build(x.shape)
 parts = strategy.experimental_distribute_values_from_function(
     lambda context: tf.constant(x[:4] if context.replica_id_in_sync_group == 0 else x[4:]))

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 import keras_pibnas as kp
-from keras_pibnas.layers import Involution, patches
+from keras_pibnas.engine import kernels
+from keras_pibnas.layers import Involution
 
 
 def images(*shape, seed=0, dtype="float32"):
@@ -92,7 +93,7 @@ def test_derivatives_of_all_orders_equal_those_of_slices(strides, dilation):
     kernels, other = (tf.constant(images(2, *sides, 3, 9, seed=seed, dtype="float64")) for seed in (2, 3))
 
     def plain(x, kernels, *how):
-        return tf.matmul(kernels, patches.patches(x, *how))
+        return tf.matmul(kernels, kernels.patches(x, *how))
 
     def derivatives(function):
         with tf.GradientTape(persistent=True) as outer:

@@ -6,8 +6,8 @@ import tensorflow as tf
 def call(function, tensors, config=b""):
     """What a concrete function gives for tensors, in one node of the graph that is traced: a list, of unknown shapes.
 
-    A concrete function called as usual is prepared for gradients of TensorFlow's own, and TensorFlow goes over all of it
-    for the shapes of what comes out, a sixth of the tracing of a search step. No gradient goes through.
+    A concrete function called as usual is prepared for gradients of TensorFlow's own, and TensorFlow goes over all that
+    it does for the shapes of what comes out, a sixth of the tracing of a search step. No gradient goes through.
 
     config: a serialized ConfigProto, for TensorFlow's graph optimizer.
     """

@@ -1,0 +1,83 @@
+"""What the commands share: one line for a user's mistake, genotypes by any name, callbacks and texts of a run."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import keras
+
+import keras_pibnas as kp
+
+
+@contextlib.contextmanager
+def user_errors(parser):
+    """Turns what the library's checks raise inside the block into one line and exit status 2.
+
+    Only reading and checking belongs inside: an error of the training that follows keeps its traceback.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # the reader of standard output has gone: no mistake, and `cli.run` knows what to do
+        raise
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"{parser.prog}: {kp.runs.one_line(error)}\n")
+
+
+def resolve_genotype(text):
+    """The genotype of a published name, a genotype file, a run directory, or printed text.
+
+    Raises:
+        ValueError: it is none of these; the message says what was tried.
+    """
+    if os.path.isdir(text):
+        path = Path(text, "genotype.json")
+        if not path.is_file():
+            raise ValueError(f"Not a run directory: it holds no genotype.json. Received: {text}")
+        return kp.Genotype.load(path)
+    if os.path.isfile(text):
+        return kp.Genotype.load(text)
+    if "(" in text or "{" in text:
+        return kp.Genotype.parse(text)
+    try:
+        return kp.genotypes.get(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; no file or directory of that name either") from None
+
+
+def cosine(learning_rate, steps, last=0.0):
+    """A cosine from `learning_rate` at the first step to `last` after all of them."""
+    return keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=min(1.0, last / learning_rate))
+
+
+def cross_entropy():
+    """Cross-entropy of logits and integer labels."""
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def progress_callbacks(directory, batch_size, pictures=None):
+    """Callbacks of every long run: time left, what `watch` reads, TensorBoard logs; of several machines on one."""
+    if not kp.runs.is_chief():
+        return []
+    logs = directory / "tensorboard"
+    return [
+        kp.callbacks.TimeLeft(),
+        kp.callbacks.Progress(directory),
+        keras.callbacks.TensorBoard(logs, write_graph=False),
+        kp.callbacks.Board(logs, batch_size, pictures),
+    ]
+
+
+def verbosity():
+    """Keras's progress bar on a terminal, a line an epoch elsewhere; of several machines on one."""
+    if not kp.runs.is_chief():
+        return 0
+    return 1 if sys.stdout.isatty() else 2
+
+
+def summary(title, directory, files):
+    """Prints a title and one line a file of a run directory: its path and what it is."""
+    print(f"\n{title}")
+    width = max(map(len, files))
+    for name, what in files.items():
+        print(f"  {directory / name!s:{len(str(directory)) + 1 + width}}  {what}")

@@ -1,0 +1,155 @@
+"""Search a cell: train a supernet on the two halves of a training split, and read off its genotype."""
+
+import keras
+
+import keras_pibnas as kp
+from keras_pibnas.cli import common, flags, long_runs
+
+PRESETS = {
+    "paper": {
+        "dataset": "cifar10",
+        "side": 32,
+        "layers": 8,
+        "channels": 16,
+        "batch_size": 64,
+        "epochs": 50,
+        "learning_rate": 0.0025,
+    }
+}
+
+
+def build_parser():
+    return flags.Parser(
+        "search",
+        __doc__,
+        flags.RUN_FLAGS,
+        flags.SEARCH_FLAGS,
+        space="pibconv",
+        dataset="digits",
+        data_dir=None,
+        side=16,
+        layers=4,
+        channels=8,
+        nodes=4,
+        order=2,
+        hvp="exact",
+        remat=False,
+        stem="conv3x3",
+        batch_size=64,
+        epochs=10,
+        learning_rate=0.025,
+        alpha_learning_rate=3e-4,
+        seed=0,
+        out=None,
+        preset=None,
+    )
+
+
+def main(argv=None):
+    parser = build_parser()
+    with common.user_errors(parser):
+        args = long_runs.resolve_arguments(parser, argv, PRESETS, "search")
+        strategy = long_runs.strategy_of(args)
+        long_runs.seeded(args)
+        splits = kp.data.load(args.dataset, args.side, args.data_dir).halves(seed=args.seed)
+        pairs, valid = batches(splits, args)
+        with long_runs.made_for(strategy, args):
+            supernet = build(splits, len(pairs), args)
+        directory = long_runs.directory_of(args, "search")
+    weights = sum(int(keras.ops.size(weight)) for weight in supernet.network.trainable_variables)
+    print(f"Searching {args.space} on {args.dataset}: {weights:,} weights, {directory}")
+    limits = early_ends(args)
+    saved = long_runs.checkpoint(directory, "search", pairs, args, limits)
+    progress = common.progress_callbacks(directory, args.batch_size, pictures)
+    recorders = [kp.callbacks.SearchRecorder(directory), *progress]
+
+    def fit():
+        supernet.fit(
+            pairs,
+            validation_data=valid,
+            epochs=args.epochs,
+            shuffle=False,  # the pairs are
+            verbose=common.verbosity(),
+            callbacks=[*limits, *recorders, saved],
+        )
+
+    long_runs.run_with_exit_status(fit, saved, directory, parser.prog, args)
+    if not kp.runs.is_chief():
+        return directory
+    kp.runs.save_model(supernet, directory / "supernet.keras")
+    draw(directory, supernet)
+    print(f"\n{supernet.genotype()}")
+    common.summary("The run directory holds:", directory, FILES)
+    return directory
+
+
+def early_ends(args):
+    """Callbacks for what ends a search before its last epoch, before those that record what it found."""
+    limit, stable = kp.callbacks.SkipLimit, kp.callbacks.StableRanking
+    return [
+        *([limit(args.skip_limit, args.at_skip_limit == "restore", at_least=args.at_least)] if args.skip_limit else []),
+        *([stable(args.stable_epochs, args.at_least)] if args.stable_epochs else []),
+    ]
+
+
+def batches(splits, args):
+    """What a search trains on, pairs from both halves, and the second half for validation."""
+    train, valid = (
+        splits.batches(half, args.batch_size, augment=True, seed=args.seed, drop_remainder=True)
+        for half in ("train", "valid")
+    )
+    return kp.data.bilevel(train, valid), splits.batches("valid", args.batch_size, shuffle=False)
+
+
+def build(splits, steps, args):
+    """The compiled supernet; `steps` is the number of batches an epoch."""
+    supernet = kp.Supernet(
+        args.space, splits.input_shape, splits.num_classes, args.channels, args.layers, args.nodes, args.stem,
+        args.order, args.hvp, args.seed, args.remat,
+    )  # fmt: skip
+    schedule = common.cosine(args.learning_rate, args.epochs * steps, last=0.001)
+    supernet.compile(kp.optimizers.SGD(schedule), kp.optimizers.Adam(args.alpha_learning_rate))
+    return supernet
+
+
+def draw(directory, supernet):
+    """Draws what the search recorded: the cells, the mixing weights and the losses over the epochs."""
+    draw_cells(supernet, directory)
+    history, primitives = kp.analysis.read_alphas(directory / "alphas.npz")
+    kp.analysis.alpha_curves(history["normal"], primitives, directory / "alphas_normal.png")
+    kp.analysis.alpha_curves(history["reduce"], primitives, directory / "alphas_reduction.png")
+    kp.analysis.training_curves(directory / "history.csv", directory / "curves.png")
+
+
+def draw_cells(supernet, directory):
+    """Draws the cells that the alphas stand for now, with the weights of their ops."""
+    alphas = dict(zip(("normal", "reduce"), map(keras.ops.convert_to_numpy, supernet.alphas), strict=True))
+    genotype = supernet.genotype()
+    weights = kp.analysis.genotype_weights(genotype, alphas, supernet.space.primitives)
+    kp.analysis.plot_genotype(genotype, directory, weights)
+
+
+def pictures(supernet, directory):
+    """For TensorBoard: the cells, and the weights of all ops as tables."""
+    draw_cells(supernet, directory)
+    for name, alpha in zip(("normal", "reduction"), supernet.alphas, strict=True):
+        values = keras.ops.convert_to_numpy(alpha)
+        kp.analysis.alpha_heatmap(values, supernet.space.primitives, directory / f"heatmap_{name}.png")
+
+
+FILES = {
+    "genotype.json": "the genotype found: `train` takes it, or this directory, as --genotype",
+    "normal.png": "its normal cell, with the weights of the ops",
+    "reduction.png": "its reduction cell",
+    "alphas_normal.png": "weights of the ops over the epochs, normal cell",
+    "alphas_reduction.png": "the same, reduction cell",
+    "curves.png": "losses and accuracies over the epochs",
+    "history.csv": "the same as numbers",
+    "genotypes.jsonl": "the genotype of every epoch, one a line",
+    "alphas.npz": "the alphas of every epoch",
+    "supernet.keras": "the supernet, for keras.saving.load_model after import keras_pibnas",
+    "config.json": "the command's arguments",
+    "checkpoints": "where --resume goes on",
+    "progress.json": "how far the search is: `watch` shows it",
+    "tensorboard": "logs: tensorboard --logdir",
+}

@@ -1,0 +1,51 @@
+"""What a run records, epoch by epoch.
+
+Recording epoch e replaces whatever stands there for e and later epochs, so a run that went back to an earlier
+epoch and on from there leaves the files of one undisturbed run.
+"""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from . import files
+
+
+def record_history(directory, epoch, logs):
+    """Puts a row into `history.csv`: the epoch (from 1) and `logs`, a dictionary of numbers."""
+    path = Path(directory) / "history.csv"
+    rows = [row for row in files.read_table(path) if int(row["epoch"]) < epoch]
+    files.write_table(path, [*rows, {"epoch": epoch, **_numbers(logs)}])
+
+
+def record_genotype(directory, epoch, genotype, logs=None):
+    """Writes `genotype.json` and puts a line into `genotypes.jsonl`: epoch (from 1), genotype, and `logs`."""
+    directory = Path(directory)
+    path = directory / "genotypes.jsonl"
+    rows = [row for row in files.read_lines(path) if row["epoch"] < epoch]
+    row = {"epoch": epoch, "genotype": json.loads(genotype.to_json()), **_numbers(logs)}
+    files.write_lines(path, [*rows, row])
+    genotype.save(directory / "genotype.json")
+
+
+def record_alphas(directory, epoch, supernet):
+    """Puts the supernet's alphas into `alphas.npz` as row `epoch` (0: before training).
+
+    Its arrays: `normal` and `reduce`, float32 of shape (epochs + 1, edges, ops), before the softmax;
+    `primitives`, the op names of the last axis.
+    """
+    path = Path(directory) / "alphas.npz"
+    alphas = [keras.ops.convert_to_numpy(alpha)[None] for alpha in supernet.alphas]
+    if epoch:
+        with np.load(path) as before:
+            alphas = [
+                np.concatenate([before[cell][:epoch], alpha])
+                for cell, alpha in zip(("normal", "reduce"), alphas, strict=True)
+            ]
+    files.write_arrays(path, normal=alphas[0], reduce=alphas[1], primitives=np.array(supernet.space.primitives))
+
+
+def _numbers(logs):
+    return {name: float(keras.ops.convert_to_numpy(value)) for name, value in (logs or {}).items()}
