@@ -15,7 +15,7 @@ MIDDLE = {
     "distribution": {"engine", "layers", "optimizers"},
     "costs": {"engine", "layers", "topology"},
     "methods": {"spaces", "costs", "genotypes", "topology"},
-    "search": {"spaces", "layers", "genotypes", "topology", "optimizers", "distribution", "engine"},
+    "search": {"methods", "spaces", "layers", "genotypes", "topology", "optimizers", "distribution", "engine"},
     "network": {"spaces", "layers", "genotypes", "topology", "distribution", "engine"},
 }
 TOP = ("analysis", "interop", "runs")

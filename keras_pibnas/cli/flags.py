@@ -72,7 +72,10 @@ FLAGS = {
     "batch_size": {"type": positive, "help": "images a step"},
     "epochs": {"type": positive, "help": "passes over the training images"},
     "learning_rate": {"type": rate, "help": "learning rate of the weights at the first step"},
-    "alpha_learning_rate": {"type": rate, "help": "learning rate of the alphas"},
+    "alpha_learning_rate": {
+        "type": rate,
+        "help": "learning rate of the alphas; None: 3e-4, or that of an optimizer which the method needs",
+    },
     "cutout": {"type": int, "help": "side in pixels of the square cut out of training images; 0: none"},
     "drop_path": {"type": float, "help": "drop path rate that the last epoch approaches; 0: none"},
     "auxiliary": {"type": float, "help": "weight of the auxiliary head's loss; 0: no head"},
@@ -91,6 +94,16 @@ RUN_FLAGS = {
         "default": "float32",
         "choices": ("float32", "mixed_bfloat16", "mixed_float16"),
         "help": "floats of what layers compute; weights, alphas, statistics and losses are float32",
+    },
+    "engine": {
+        "default": None,
+        "choices": ("auto", "plain", "tensorflow"),
+        "help": "what computes it; None: what KERAS_PIBNAS_ENGINE says, else the fastest that there is",
+    },
+    "synchronized": {
+        "default": False,
+        "action": "store_true",
+        "help": "batch statistics of the global batch, as one device has, where several devices share it",
     },
     "deterministic": {
         "default": False,
@@ -116,6 +129,7 @@ RUN_FLAGS = {
 }
 # The same of a search alone.
 SEARCH_FLAGS = {
+    "method": {"default": "darts", "help": "how alphas become op weights, and more: one of kp.methods.names()"},
     "skip_limit": {
         "default": None,
         "type": positive,

@@ -38,7 +38,7 @@ def build_parser():
         batch_size=64,
         epochs=10,
         learning_rate=0.025,
-        alpha_learning_rate=3e-4,
+        alpha_learning_rate=None,
         seed=0,
         out=None,
         preset=None,
@@ -105,11 +105,32 @@ def build(splits, steps, args):
     """The compiled supernet; `steps` is the number of batches an epoch."""
     supernet = kp.Supernet(
         args.space, splits.input_shape, splits.num_classes, args.channels, args.layers, args.nodes, args.stem,
-        args.order, args.hvp, args.seed, args.remat,
+        args.order, args.hvp, args.seed, args.remat, method_of(args), args.synchronized,
     )  # fmt: skip
     schedule = common.cosine(args.learning_rate, args.epochs * steps, last=0.001)
-    supernet.compile(kp.optimizers.SGD(schedule), kp.optimizers.Adam(args.alpha_learning_rate))
+    supernet.compile(kp.optimizers.SGD(schedule), alpha_optimizer(args), engine=args.engine)
     return supernet
+
+
+def method_of(args):
+    """The method's name, where a search of one supernet ends in a genotype."""
+    method = kp.methods.get(args.method)
+    if isinstance(method.relaxation, kp.methods.Uniform):
+        raise ValueError(
+            "Shared weights alone choose no genotype: train them by kp.Supernet(method=...).fit, and rank genotypes by "
+            f"evaluate(genotype=). Received: --method {args.method}"
+        )
+    return args.method
+
+
+def alpha_optimizer(args):
+    """The one that the method needs, or DARTS's, at the learning rate that is asked for."""
+    own, rate = kp.methods.get(args.method).relaxation.optimizer(), args.alpha_learning_rate
+    if own is None:
+        return kp.optimizers.Adam(3e-4 if rate is None else rate)
+    if rate is not None:
+        own.learning_rate = rate
+    return own
 
 
 def draw(directory, supernet):

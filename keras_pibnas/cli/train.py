@@ -65,14 +65,15 @@ def main(argv=None):
     saved = long_runs.checkpoint(directory, "train", train, args)
 
     def fit():
-        model.fit(
-            train.map(for_both) if args.auxiliary else train,
-            validation_data=test.map(for_both) if args.auxiliary else test,
-            epochs=args.epochs,
-            shuffle=False,  # the batches are
-            verbose=common.verbosity(),
-            callbacks=[*callbacks(directory, args), saved],
-        )
+        with kp.engine.use(args.engine):
+            model.fit(
+                train.map(for_both) if args.auxiliary else train,
+                validation_data=test.map(for_both) if args.auxiliary else test,
+                epochs=args.epochs,
+                shuffle=False,  # the batches are
+                verbose=common.verbosity(),
+                callbacks=[*callbacks(directory, args), saved],
+            )
 
     long_runs.run_with_exit_status(fit, saved, directory, parser.prog, args)
     if kp.runs.is_chief():
@@ -110,6 +111,7 @@ def build(genotype, splits, steps, args):
         args.stem,
         auxiliary=args.auxiliary > 0,
         drop_path=args.drop_path,
+        synchronized=args.synchronized,
     )
     model.normalization = (splits.mean, splits.std)  # saved with it, for export
     optimizer = kp.optimizers.SGD(common.cosine(args.learning_rate, args.epochs * steps))

@@ -209,10 +209,23 @@ def _first_maximum(x):
     return x
 
 
+def halved(x):
+    """2x2 maximum of stride 2, of what there is at the far end of an odd side; derivatives go to the first largest."""
+    for axis in (2, 1):
+        odd = x.shape[axis] % 2
+        x = ops.pad(x, [(0, odd) if i == axis else (0, 0) for i in range(4)], constant_values=_lowest(x)) if odd else x
+        first, second = (x[(*(slice(None),) * axis, slice(start, None, 2))] for start in (0, 1))
+        x = ops.where(first >= second, first, second)
+    return x
+
+
+def _lowest(x):
+    return float(ml_dtypes.finfo(keras.backend.standardize_dtype(x.dtype)).min)
+
+
 def _neighbours(x, axis):
     """The values before and after each, along an axis; beyond the first and the last is the lowest number."""
-    lowest = float(ml_dtypes.finfo(keras.backend.standardize_dtype(x.dtype)).min)
-    padded = ops.pad(x, [(1, 1) if i == axis else (0, 0) for i in range(4)], constant_values=lowest)
+    padded = ops.pad(x, [(1, 1) if i == axis else (0, 0) for i in range(4)], constant_values=_lowest(x))
     rest = (slice(None),) * axis
     return padded[(*rest, slice(None, -2))], padded[(*rest, slice(2, None))]
 

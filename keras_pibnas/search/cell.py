@@ -4,8 +4,9 @@ import keras
 from keras import ops, tree
 
 from keras_pibnas import engine
-from keras_pibnas.engine.kernels import add_n, concatenate, split
+from keras_pibnas.engine.kernels import add_n, concatenate, halved, split
 from keras_pibnas.layers import preprocess
+from keras_pibnas.layers.blocks import shuffle
 from keras_pibnas.search.edges import bundle_rows, bundles
 from keras_pibnas.search.mixed import MixedBundle
 
@@ -13,14 +14,15 @@ from keras_pibnas.search.mixed import MixedBundle
 class RelaxedCell(keras.layers.Layer):
     """A cell with every op on every edge. DARTS, section 2.
 
-    Args: space: SearchSpace; plan: topology.CellPlan; nodes; family: as `MixedBundle`.
+    Args: space: SearchSpace; plan: topology.CellPlan; nodes; family, extra: as `MixedBundle`; partial: K.
     Call arguments: previous (the outputs of the two cells before, (B, H, W, C) each); mix (`bundle_weights` of the
     cell's op weights); training. Returns (B, H', W', nodes * channels).
     """
 
-    def __init__(self, space, plan, nodes, family=None, **kwargs):
+    def __init__(self, space, plan, nodes, family=None, extra=(), partial=1, **kwargs):
         super().__init__(autocast=False, **kwargs)  # mix stays float32, whatever floats the images have
-        self.space, self.plan, self.nodes, self.family = space, plan, nodes, family
+        self.space, self.plan, self.nodes, self.family, self.partial = space, plan, nodes, family, partial
+        self.seen = plan.channels // partial  # channels that the ops see
         dtype = self.dtype_policy
         channels = plan.channels
         self.preprocess_0 = preprocess(
@@ -29,9 +31,12 @@ class RelaxedCell(keras.layers.Layer):
         self.preprocess_1 = preprocess(channels, plan.in_channels_prev, False, False, dtype=dtype)
         self.edges = bundles(nodes)
         self.bundles = [
-            MixedBundle(space, channels, 2 if plan.reduction and index < 2 else 1, len(edges), family, dtype=dtype)
+            MixedBundle(space, self.seen, self._strides(index), len(edges), extra, family, dtype=dtype)
             for index, edges in enumerate(self.edges)
         ]
+
+    def _strides(self, source):
+        return 2 if self.plan.reduction and source < 2 else 1
 
     def build(self, input_shape):
         first, second = input_shape
@@ -42,7 +47,7 @@ class RelaxedCell(keras.layers.Layer):
         inner = tuple(-(-side // 2) for side in shape[1:3]) if self.plan.reduction else shape[1:3]
         for index, bundle in enumerate(self.bundles):
             sides = shape[1:3] if index < 2 else inner
-            bundle.build((shape[0], *sides, self.plan.channels))
+            bundle.build((shape[0], *sides, self.seen))
             bundle.built = True
 
     def call(self, previous, mix, training=False):
@@ -50,12 +55,36 @@ class RelaxedCell(keras.layers.Layer):
         states = list(call(Preprocessing(self), previous, weights=None, training=training))
         arrived = [[] for _ in range(self.nodes)]
         for source, (bundle, edges, weights) in enumerate(zip(self.bundles, self.edges, mix, strict=True)):
-            outputs = call(bundle, states[source], weights=weights, training=training)
+            x = states[source] if self.partial == 1 else call(self._seen, states[source])
+            outputs = call(bundle, x, weights=weights, training=training)
             for (_, node), output in zip(edges, outputs, strict=True):
                 arrived[node].append(output)
             if source:  # now all edges into node source - 1 have been computed
-                states.append(_each(add_n, arrived[source - 1]))
+                node = _each(add_n, arrived[source - 1])
+                states.append(node if self.partial == 1 else self._with_bypass(call, node, states, mix))
         return _each(concatenate, states[2:])
+
+    def _seen(self, x):
+        return x[..., : self.seen]
+
+    def _with_bypass(self, call, node, states, mix):
+        """The state of a node, (B, H, W, C): what its edges' ops give, and what passes them by, channels shuffled.
+
+        shuffle(concatenation of both), with channels viewed as (K, C / K) and transposed. PC-DARTS, section 3.2.
+        """
+        place = len(states) - 2
+        weights = [rows[place - max(0, source - 1), -1] for source, rows in enumerate(mix[: len(states)])]
+
+        def joined(node, *states):
+            pairs = enumerate(zip(weights, states, strict=True))
+            parts = [ops.cast(w, x.dtype) * self._bypass(x, source) for source, (w, x) in pairs]
+            return shuffle(concatenate([node, add_n(parts)]), 1, self.partial)
+
+        return call(joined, node, *states)
+
+    def _bypass(self, x, source):
+        rest = x[..., self.seen :]
+        return rest if self._strides(source) == 1 else halved(rest)
 
     def compute_output_shape(self, previous):
         shape = self.preprocess_1.compute_output_shape(previous[1])

@@ -17,18 +17,20 @@ class MixedBundle(keras.layers.Layer):
     Edge e gives sum_o mix[e, o] * o(x). The weight is folded into each op's last kernel or normalization; what has no
     kernel (pools, identity) is computed once and weighted for all edges together; `none` adds nothing and is left out.
 
-    Args: space: SearchSpace; channels: C; strides; branches: E; family: an object that layers have in common which
-    differ in nothing but sizes, so that an engine may trace them once.
-    Call arguments: x; weights (E, O) of the ops, in the order of the space's primitives; training.
+    Args: space: SearchSpace; channels: C; strides; branches: E; extra: names of ops beyond the space's; family: an
+    object that layers have in common which differ in nothing but sizes, so that an engine may trace them once.
+    Call arguments: x; weights (E, O) of the ops, in the order of the space's primitives, then of the extra ones;
+    training.
     """
 
-    def __init__(self, space, channels, strides, branches, family=None, **kwargs):
+    def __init__(self, space, channels, strides, branches, extra=(), family=None, **kwargs):
         super().__init__(autocast=False, **kwargs)  # weights stay float32, whatever floats the images have
         self.channels, self.strides, self.branches, self.family = channels, strides, branches, family
         self.synchronized = synchronized_by_default()
-        self.columns = [i for i, name in enumerate(space.primitives) if canonical(name) != "none"]
+        primitives = (*space.primitives, *extra)
+        self.columns = [i for i, name in enumerate(primitives) if canonical(name) != "none"]
         self.ops = [
-            space.build_op(space.primitives[i], channels, strides, branches, dtype=self.dtype_policy)
+            space.build_op(primitives[i], channels, strides, branches, dtype=self.dtype_policy)
             for i in self.columns
         ]
 

@@ -18,13 +18,17 @@ class RelaxedNetwork(keras.Model):
     """Stem, cells, average over the image, linear classifier. Its trainable variables are exactly the weights w.
 
     Args: as `Supernet`.
-    Call arguments: images (B, H, W, C); mix: the op weights [normal, reduce], each (edges, ops), float32; training.
+    extra: names of ops that the edges of normal and reduction cells have beyond the space's; partial: K, the ops of an
+    edge see the first C / K channels.
+    Call arguments: images (B, H, W, C); mix: the op weights [normal, reduce], float32, each (edges, columns): a column
+    for each of the space's ops and of the extra ones, and with partial > 1 one for the bypass; training.
     Returns: logits (B, num_classes), float32 or wider.
     """
 
     def __init__(
-        self, space, input_shape, num_classes, channels, layers, nodes, stem, synchronized=False, **kwargs
-    ):
+        self, space, input_shape, num_classes, channels, layers, nodes, stem, synchronized=False, extra=((), ()),
+        partial=1, **kwargs,
+    ):  # fmt: skip
         super().__init__(autocast=False, **kwargs)  # op weights stay float32, whatever floats the images have
         dtype, family = self.dtype_policy, Family()
         self.nodes = nodes
@@ -32,7 +36,10 @@ class RelaxedNetwork(keras.Model):
             self.stem = STEMS[stem](3 * channels, dtype=dtype, name="stem")
             plans = topology.plan(layers, channels, nodes, nodes)
             self.cells = [
-                RelaxedCell(space, plan, nodes, family, dtype=dtype, name=f"cell_{plan.index}") for plan in plans
+                RelaxedCell(
+                    space, plan, nodes, family, extra[plan.reduction], partial, dtype=dtype, name=f"cell_{plan.index}"
+                )
+                for plan in plans
             ]
             features = plans[-1].out_channels
             wide = "float64" if dtype.compute_dtype == "float64" else "float32"

@@ -11,9 +11,10 @@ from keras_pibnas import engine, optimizers, spaces
 from keras_pibnas.distribution import CompiledStepMixin, global_part
 from keras_pibnas.engine.interface import value_of
 from keras_pibnas.engine.replicas import on_real_images, replica_mean, replica_sum
+from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP
+from keras_pibnas.search.architecture import Architecture, resolve
 from keras_pibnas.search.check import check_pair, check_settings
-from keras_pibnas.search.derive import derive_genotype, softmax
-from keras_pibnas.search.edges import edge_count
+from keras_pibnas.search.derive import softmax
 from keras_pibnas.search.gradients import ALPHA_GRADIENTS, Problem
 from keras_pibnas.search.network import RelaxedNetwork
 
@@ -51,6 +52,7 @@ class Supernet(CompiledStepMixin, keras.Model):
         seed: of the alphas' initial values, or None.
         remat: whether every gradient computes the cells' ops again instead of storing what is inside them: about half
             the memory, for a quarter more time (gradient checkpointing).
+        method: name of a method (`methods.names()`) or a Method: how alphas become op weights, and what hangs on it.
         synchronized: whether batch normalization under a distribution strategy uses the statistics of the global batch,
             so that several devices equal one; otherwise each replica uses its own images', as in Keras and PyTorch.
 
@@ -66,7 +68,7 @@ class Supernet(CompiledStepMixin, keras.Model):
 
     def __init__(
         self, space="pibconv", input_shape=(32, 32, 3), num_classes=10, channels=16, layers=8, nodes=4,
-        stem="conv3x3", order=2, hvp="exact", seed=None, remat=False, synchronized=False, **kwargs,
+        stem="conv3x3", order=2, hvp="exact", seed=None, remat=False, method="darts", synchronized=False, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
         self.space = spaces.get(spaces.SearchSpace(**space) if isinstance(space, dict) else space)
@@ -75,31 +77,63 @@ class Supernet(CompiledStepMixin, keras.Model):
             order=order, hvp=hvp, seed=seed, remat=remat, synchronized=synchronized,
         )  # fmt: skip
         self.nodes, self.order, self.hvp, self.remat = nodes, order, hvp, remat
+        self.method, found = method, resolve(method)
+        found.check_channels(channels)
+        self.relaxed = Architecture.of(
+            found, self.space.primitives, nodes, input_shape=tuple(input_shape), num_classes=num_classes, stem=stem
+        )
+        extra = [self.relaxed.extra_ops(kind) for kind in ("normal", "reduce")]
         self.network = RelaxedNetwork(
-            self.space, tuple(input_shape), num_classes, channels, layers, nodes, stem, synchronized,
-            name="network", dtype=self.dtype_policy,
+            self.space, tuple(input_shape), num_classes, channels, layers, nodes, stem, synchronized, extra,
+            found.partial, name="network", dtype=self.dtype_policy,
         )  # fmt: skip
-        self.alphas = [self._alpha(kind, offset, seed) for offset, kind in enumerate(("normal", "reduce"))]
-        self.engine_name = None
+        wide = "float64" if self.dtype_policy.compute_dtype == "float64" else "float32"
+        self.architecture = [
+            self.add_weight(name=name, shape=shape, initializer=start, dtype=wide, autocast=False)
+            for name, shape, start in self.relaxed.initial(seed)
+        ]
+        self.progress = tf.Variable(0.0, trainable=False, dtype=wide)  # finished epochs / epochs
+        self._given_mix = self._genotype_mix = self._genotype_test_function = self.engine_name = None
         self.built = True
 
-    def _alpha(self, kind, offset, seed):
-        wide = "float64" if self.dtype_policy.compute_dtype == "float64" else "float32"
-        start = keras.initializers.RandomNormal(0.0, 1e-3, None if seed is None else seed + offset)
-        shape = (edge_count(self.nodes), len(self.space.primitives))
-        return self.add_weight(
-            name=f"alpha_{kind}", shape=shape, initializer=start, dtype=wide, autocast=False
-        )
+    @property
+    def alphas(self):
+        """[normal, reduce], variables (edges, ops)."""
+        return self.architecture[:2]
 
     def call(self, images, training=False):
-        """Logits (B, num_classes) of images (B, H, W, C) at the current alphas."""
+        """Logits (B, num_classes) of images (B, H, W, C) at the current architecture, without noise."""
         with self.engine_in_use():
-            mix = self.mix([value_of(alpha) for alpha in self.alphas])
+            if self._given_mix is not None:
+                mix = [tf.convert_to_tensor(rows) for rows in self._given_mix]
+            else:
+                variables = [value_of(variable) for variable in self.architecture]
+                mix = self.relaxed.mix(variables, [(), ()], self.progress)
+                mix = self.relaxed.complete(mix, variables, self.progress)
             return self.network(images, mix, training=training)
 
-    def mix(self, alphas):
-        """The op weights [normal, reduce], each (edges, ops), of alphas as tensors."""
-        return [ops.softmax(alpha, axis=-1) for alpha in alphas]
+    def evaluate(self, *args, genotype=None, **kwargs):
+        """As keras.Model.evaluate; with a genotype, the shared weights under its one-hot op weights.
+
+        Genotypes one after the other share a traced function: they are its input.
+
+        Raises:
+            ValueError: the genotype has other nodes than the supernet, or ops that the space has not got.
+        """
+        if genotype is None:
+            return super().evaluate(*args, **kwargs)
+        rows = self.relaxed.genotype_mix(genotype, self.progress, self.architecture[0].dtype)
+        if self._genotype_mix is None:
+            self._genotype_mix = [tf.Variable(value, trainable=False) for value in rows]
+        for variable, value in zip(self._genotype_mix, rows, strict=True):
+            variable.assign(value)
+        own, self.test_function = self.test_function, self._genotype_test_function
+        self._given_mix = self._genotype_mix
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            self._genotype_test_function, self.test_function = self.test_function, own
+            self._given_mix = None
 
     def compile(
         self, optimizer=None, alpha_optimizer=None, loss=None, metrics=None, engine=None, auto_scale_loss=True, **kwargs
@@ -108,7 +142,7 @@ class Supernet(CompiledStepMixin, keras.Model):
 
         Args:
             optimizer: of the weights; default `optimizers.SGD(0.025)`.
-            alpha_optimizer: of the alphas; default `optimizers.Adam(3e-4)`.
+            alpha_optimizer: of the architecture; default the one that its method needs, or `optimizers.Adam(3e-4)`.
             loss: of logits; default sparse categorical cross-entropy.
             metrics: as keras.Model.compile takes them; default ["accuracy"].
             engine: name of the engine that computes the search (`kp.engine.names()`); None for `kp.engine.current()`.
@@ -120,14 +154,13 @@ class Supernet(CompiledStepMixin, keras.Model):
         metrics = ["accuracy"] if metrics is None else metrics
         self._use_engine(engine)
         super().compile(optimizer, loss=loss, metrics=metrics, auto_scale_loss=auto_scale_loss, **kwargs)
-        alpha_optimizer = keras.optimizers.get(
-            optimizers.Adam() if alpha_optimizer is None else alpha_optimizer
-        )
+        default = self.relaxed.method.relaxation.optimizer() or optimizers.Adam()
+        alpha_optimizer = keras.optimizers.get(default if alpha_optimizer is None else alpha_optimizer)
         scaled = auto_scale_loss and self.scales_loss
         self.alpha_optimizer = optimizers.with_loss_scale(alpha_optimizer) if scaled else alpha_optimizer
         self.optimizer.build(self.network.trainable_variables)
-        self.alpha_optimizer.build(self.alphas)
-        self._compiled_alpha_gradients = None
+        self.alpha_optimizer.build(self.architecture)
+        self._compiled_alpha_gradients = self._genotype_test_function = None
 
     def _use_engine(self, name):
         with engine.use(name):  # or a ValueError
@@ -138,6 +171,8 @@ class Supernet(CompiledStepMixin, keras.Model):
 
     def fit(self, *args, shuffle=False, **kwargs):
         """As keras.Model.fit, on a dataset of pairs; datasets shuffle themselves, and Keras warns where asked to."""
+        epochs = kwargs.get("epochs", args[3] if len(args) > 3 else 1)
+        kwargs["callbacks"] = _with_first(_Progress(epochs), kwargs.get("callbacks"))
         return super().fit(*args, shuffle=shuffle, **kwargs)
 
     def train_step(self, data):
@@ -145,23 +180,40 @@ class Supernet(CompiledStepMixin, keras.Model):
         train, valid = check_pair(data)
         with self.engine_in_use() as used:
             weights = used.read(self.network.trainable_variables)
-            # 1. Move alpha down d/dalpha L_valid(w - xi * dL_train/dw, alpha).
-            optimizers.apply(self.alpha_optimizer, self._alpha_gradients(train, valid, weights), self.alphas)
-            # 2. Move w down dL_train/dw, at the new alpha.
-            gradient = self.weight_gradient(train, weights)
+            if self.relaxed.method.update == "single":
+                gradient, slopes = self._single_gradients(train, weights)
+                self._move_architecture(slopes)
+            else:
+                # 1. Move alpha down d/dalpha L_valid(w - xi * dL_train/dw, alpha).
+                self._move_architecture(self._alpha_gradients(train, valid, weights))
+                # 2. Move w down dL_train/dw, at the new alpha.
+                gradient = self.weight_gradient(train, weights)
             optimizers.apply(self.optimizer, gradient.value, self.network.trainable_variables)
             used.assign(self.network.non_trainable_variables, self._agreed(train, gradient.aux.statistics))
             return self.update_metrics(train, gradient.aux)
 
+    def _move_architecture(self, gradient):
+        """Moves it down a gradient, but leaves it and its optimizer as they are while it rests."""
+        rest = self.relaxed.method.rest
+        held = [*self.architecture, *self.alpha_optimizer.variables] if rest else []
+        before = [value_of(variable) for variable in held]
+        optimizers.apply(self.alpha_optimizer, gradient, self.architecture)
+        for variable, value in zip(held, before, strict=True):
+            variable.assign(ops.where(self.progress < rest, value, value_of(variable)))
+
+    def _seed(self, use):
+        """What noise is drawn from: (seed, step, use)."""
+        return self.settings["seed"] or 0, value_of(self.optimizer.iterations), use
+
     def alpha_gradients(self, train, valid):
-        """The gradient that moves the alphas; assigns nothing.
+        """The gradient that moves the architecture, penalties included; assigns nothing.
 
         Args: train, valid: batches (x, y) of images (B, H, W, C) and labels (B,); with sample weights (x, y, w).
 
         Returns:
-            [d normal, d reduce], each (edges, ops): of L_valid(w, alpha) at order 1, else of
-            L_valid(w - xi (m v + dL_train(w, alpha)/dw + l2 w), alpha), equation (7) of DARTS, at the weights'
-            learning rate xi. Under a strategy, of the global batch.
+            A tensor for each variable of `architecture`, of DARTS [d normal, d reduce], each (edges, ops): the gradient
+            of L_valid(w, alpha) at order 1, else of L_valid(w - xi (m v + dL_train(w, alpha)/dw + l2 w), alpha),
+            equation (7) of DARTS, at the weights' learning rate xi. Under a strategy, of the global batch.
         """
         if not self.compiled:
             self.compile()
@@ -177,18 +229,45 @@ class Supernet(CompiledStepMixin, keras.Model):
 
     def _alpha_gradients(self, train, valid, weights=None):
         used = engine.current()
-        alphas = used.read(self.alphas)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(alphas)
-            mix = self.mix(alphas)
+        if self.relaxed.method.update == "single":
+            return self._single_gradients(train, weights)[1]
+        variables, mix, pull_back = self._mix_of_step(ALPHA_STEP)
         problem = Problem(
             engine=used, train=self.loss_of(train), valid=self.loss_of(valid),
             weights=used.read(self.network.trainable_variables) if weights is None else weights,
             mix=mix, virtual_step=self.virtual_step, rate=self.optimizer.learning_rate,
             remat=self.remat, loss_scale=optimizers.loss_scale(self.alpha_optimizer),
         )  # fmt: skip
-        gradient = ALPHA_GRADIENTS[self.order, self.hvp](problem)
-        return tape.gradient(mix, alphas, gradient, unconnected_gradients="zero")
+        return pull_back(ALPHA_GRADIENTS[self.order, self.hvp](problem))
+
+    def _mix_of_step(self, use):
+        """(Variables, op weights with noise, (gradient by these) -> gradient by the variables, penalties included)."""
+        variables = engine.current().read(self.architecture)
+        noise = self.relaxed.noise(self._seed(use))
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variables)
+            mix = self.relaxed.mix(variables, noise, self.progress)
+            mix = self.relaxed.complete(mix, variables, self.progress)
+            penalty = self.relaxed.penalty(variables, noise, self.progress)
+
+        def pull_back(gradient):
+            targets, cotangents = list(mix), list(gradient)
+            if penalty is not None:
+                targets, cotangents = [*targets, penalty], [*cotangents, tf.ones_like(penalty)]
+            return tape.gradient(targets, variables, cotangents, unconnected_gradients="zero")
+
+        return variables, mix, pull_back
+
+    def _single_gradients(self, batch, weights=None):
+        """Both gradients from one pass: (an `engine.Gradient` by the weights, the gradient by the architecture)."""
+        used = engine.current()
+        weights = used.read(self.network.trainable_variables) if weights is None else weights
+        _, mix, pull_back = self._mix_of_step(WEIGHT_STEP)
+        scale = optimizers.loss_scale(self.optimizer)
+        both = used.gradient(
+            self.loss_of(batch), weights, mix, ("weights", "mix"), self.remat, loss_scale=scale
+        )
+        return engine.Gradient(both.value[0], both.aux), pull_back(both.value[1])
 
     def weight_gradient(self, batch, weights=None):
         """dL/dw of a training batch at the current alphas, an `engine.Gradient` whose aux is a `ForwardPass`.
@@ -197,9 +276,18 @@ class Supernet(CompiledStepMixin, keras.Model):
         """
         used = engine.current()
         weights = used.read(self.network.trainable_variables) if weights is None else weights
-        scale = optimizers.loss_scale(self.optimizer)
-        mix = self.mix(used.read(self.alphas))
-        return used.gradient(self.loss_of(batch), weights, mix, "weights", self.remat, loss_scale=scale)
+        scale, loss = optimizers.loss_scale(self.optimizer), self.loss_of(batch)
+
+        def gradient(mix, wrt):
+            return used.gradient(loss, weights, mix, wrt, self.remat, loss_scale=scale)
+
+        variables = used.read(self.architecture)
+        noise = self.relaxed.noise(self._seed(WEIGHT_STEP))
+        mix, further = self.relaxed.mix(variables, noise, self.progress), ()
+        if self.relaxed.method.perturbation is not None:
+            further = self.relaxed.method.perturbation.noise(self.relaxed.cells, self._seed(PERTURBATION))
+        mix = self.relaxed.perturbed(mix, variables, further, self.progress, lambda mix: gradient(mix, "mix").value)
+        return gradient(mix, "weights")
 
     def virtual_step(self, weights, gradient):
         """w' = w - xi * (what the optimizer would follow): tensors, nothing assigned."""
@@ -247,15 +335,18 @@ class Supernet(CompiledStepMixin, keras.Model):
     def _symbolic_outputs(self):
         return keras.KerasTensor((None, self.settings["num_classes"]), self.network.classifier.compute_dtype)
 
+    def op_weights(self):
+        """[normal, reduce]: the op weights without noise, NumPy arrays (edges, ops)."""
+        variables = [value_of(variable) for variable in self.architecture]
+        return [ops.convert_to_numpy(rows) for rows in self.relaxed.mix(variables, [(), ()], self.progress)]
+
     def mixing_weights(self):
         """[normal, reduce]: the softmax of the alphas as NumPy arrays (edges, ops)."""
         return [softmax(alpha) for alpha in self.alphas]
 
     def genotype(self):
-        """The discrete cells that the alphas stand for now. DARTS, section 2.4."""
-        return derive_genotype(
-            *(ops.convert_to_numpy(a) for a in self.alphas), self.space.primitives, self.nodes
-        )
+        """The discrete cells that the architecture stands for now: by DARTS, section 2.4, or as its method says."""
+        return self.relaxed.method.discretization(self.relaxed.scores(self.architecture), self.space, self.nodes)
 
     def get_config(self):
         space = {
@@ -264,7 +355,18 @@ class Supernet(CompiledStepMixin, keras.Model):
             "pool_norm": self.space.pool_norm,
         }
         dtype = keras.dtype_policies.serialize(self.dtype_policy)
-        return self.settings | {"space": space, "name": self.name, "dtype": dtype}
+        plain = isinstance(self.method, str | dict)
+        method = self.method if plain else keras.saving.serialize_keras_object(self.method)
+        own = {"space": space, "name": self.name, "dtype": dtype, "method": method, "progress": float(self.progress)}
+        return self.settings | own
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        progress = config.pop("progress", 0.0)
+        supernet = super().from_config(config, custom_objects)
+        supernet.progress.assign(progress)
+        return supernet
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -275,3 +377,22 @@ class Supernet(CompiledStepMixin, keras.Model):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+
+class _Progress(keras.callbacks.Callback):
+    """Sets the supernet's progress when an epoch begins."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = max(1, epochs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.progress.assign(epoch / self.epochs)
+
+
+def _with_first(callback, callbacks):
+    """What `fit` takes as callbacks, with one more, first where that can be."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(callback)
+        return callbacks
+    return [callback, *(callbacks if isinstance(callbacks, list | tuple) else [callbacks] if callbacks else [])]

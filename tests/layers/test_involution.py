@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 import keras_pibnas as kp
-from keras_pibnas.engine import kernels
 from keras_pibnas.layers import Involution
 
 
@@ -105,7 +104,7 @@ def test_derivatives_of_all_orders_equal_those_of_slices(strides, dilation):
             along = tf.reduce_sum(first[0] * direction), tf.reduce_sum(first[1] * other)
         return [*first, *outer.gradient(along[0], (x, kernels)), *outer.gradient(along[1], (x, kernels))]
 
-    for ours, want in zip(derivatives(patches.weigh), derivatives(plain), strict=True):
+    for ours, want in zip(derivatives(kernels.weigh), derivatives(plain), strict=True):
         np.testing.assert_allclose(ours, want, rtol=1e-10, atol=1e-12)
 
 
