@@ -41,7 +41,8 @@ def __dir__():
 def _is_command():
     """Whether Python was started as `keras-pibnas`, `python -m keras_pibnas` or `python -m apps.NAME`."""
     program = Path(sys.argv[0]).stem if sys.argv else ""
-    module = sys.orig_argv[sys.orig_argv.index("-m") + 1] if program == "-m" and "-m" in sys.orig_argv else ""
+    words = sys.orig_argv[1:]  # sys.argv[0] is "-m" while a module is looked for, and its path afterwards
+    module = words[words.index("-m") + 1] if "-m" in words[: len(words) - len(sys.argv) + 1] else ""
     return program == "keras-pibnas" or module.partition(".")[0] in (__name__, "apps")
 
 

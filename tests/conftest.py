@@ -1,9 +1,10 @@
+import contextlib
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from keras_pibnas import genotypes  # before Keras: it switches TensorFlow's oneDNN kernels on
+from keras_pibnas import engine, genotypes  # before Keras: it switches TensorFlow's oneDNN kernels on
 
 # isort: split
 import keras
@@ -13,11 +14,17 @@ from keras_pibnas.spaces import catalog
 from keras_pibnas.spaces import registry as ops
 
 
+def pytest_addoption(parser):
+    parser.addoption("--engine", default=None, help="the engine that tests run with; by default the current one")
+
+
 @pytest.fixture(autouse=True)
-def seed():
-    """Every test starts from the same seeds, whatever ran before it."""
+def seed(request):
+    """Every test starts from the same seeds, whatever ran before it, with the engine that was asked for."""
     keras.utils.set_random_seed(0)
-    yield
+    name = request.config.getoption("--engine")
+    with engine.use(name) if name else contextlib.nullcontext():
+        yield
     keras.backend.clear_session()
 
 

@@ -1,7 +1,7 @@
 """List the published genotypes, with the figures printed of them and where they come from."""
 
 import keras_pibnas as kp
-from keras_pibnas.cli import common, tables
+from keras_pibnas.cli import common, flags, tables
 
 SORTS = {
     "catalog": None,
@@ -16,7 +16,7 @@ auxiliary head. python -m apps.complexity --genotype NAME counts any of them."""
 
 
 def build_parser():
-    parser = common.Parser("genotypes", __doc__)
+    parser = flags.Parser("genotypes", __doc__)
     parser.add_argument("--search", metavar="TEXT", help="only those with this text in name, source, data set or ops")
     parser.add_argument(
         "--sort", choices=SORTS, default="catalog", help="order of the rows; what has no figure is last"
@@ -28,7 +28,7 @@ def build_parser():
 
 def main(argv=None):
     parser = build_parser()
-    args = common.parse(parser, argv)
+    args = flags.parse(parser, argv)
     with common.user_errors(parser):
         rows = ordered([row(name) for name in kp.genotypes.names() if found(name, args.search)], args)
         if not rows:

@@ -131,7 +131,9 @@ def stage_args(stage, args):
     """The flags of search or train, as that command would read them."""
     own = {name: getattr(args, f"{stage}_{name}") for name in STAGES[stage]}
     shared = SHARED + SEARCHED if stage == "search" else SHARED
-    return Namespace(**{name: getattr(args, name) for name in shared}, **own)
+    rows = flags.RUN_FLAGS | (flags.SEARCH_FLAGS if stage == "search" else {})
+    others = {name: row["default"] for name, row in rows.items()}
+    return Namespace(**others | {name: getattr(args, name) for name in shared} | own)
 
 
 def walk(directory, args):

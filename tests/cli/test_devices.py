@@ -70,7 +70,7 @@ def compare(directory, other):
 
 
 def test_two_devices(alone, tmp_path):
-    end(start("search", *SEARCH, "--devices", "2", "--out", tmp_path / "run"))
+    end(start("search", *SEARCH, "--devices", "2", "--synchronized", "--out", tmp_path / "run"))
     compare(alone, tmp_path / "run")
 
 
@@ -84,7 +84,7 @@ def machines(*arguments):
 
 def test_two_machines_one_of_which_dies(alone, tmp_path):
     """The other ends with a line; both go on together, and the first alone has written."""
-    chief, worker = machines(*((*SEARCH, "--out", tmp_path / f"run{i}") for i in range(2)))
+    chief, worker = machines(*((*SEARCH, "--synchronized", "--out", tmp_path / f"run{i}") for i in range(2)))
     while not list(tmp_path.glob("run0/checkpoints/epoch-00001-*")) and chief.poll() is None:
         time.sleep(0.05)
     worker.kill()

@@ -64,6 +64,19 @@ def test_float32_kernels(results):
     np.testing.assert_allclose(got["state_two"], got["state_one"], rtol=1e-3)
 
 
+def test_replicas_that_normalize_their_own_images(results):
+    """Gradients of the mean of both halves' losses, by hand; moved statistics are the mean of both halves'."""
+    got = results["unsynchronized"]
+    for replica in got["got"]:
+        np.testing.assert_allclose(replica, got["want"], atol=1e-9)
+    halves = got["convolved"][:3], got["convolved"][3:]
+    mean = np.mean([half.mean((0, 1, 2)) for half in halves], axis=0)
+    variance = np.mean([half.var((0, 1, 2), ddof=1) for half in halves], axis=0)
+    for copy in range(2):
+        np.testing.assert_allclose(got["mean"][copy], 0.1 * mean, atol=1e-12)
+        np.testing.assert_allclose(got["variance"][copy], 0.9 + 0.1 * variance, atol=1e-12)
+
+
 def test_a_gradient_that_is_not_finite_on_one_device_skips_the_step_on_both(results):
     got = results["not_finite"]
     assert got["weights"] == [[1.0, 1.0], [0.5, 0.5]]

@@ -10,6 +10,7 @@ import tensorflow as tf
 import keras_pibnas as kp
 from keras_pibnas.layers.batch_norm import synchronizing
 from keras_pibnas.layers.separable import DilConv
+from keras_pibnas.search.gradients import Problem, second_order
 
 ORDERS = {
     "first": {"order": 1},
@@ -83,6 +84,43 @@ def in_float32(strategy):
     return {"one": np.array(want), "two": np.concatenate([np.array(y) for y in got.values]), **states}
 
 
+def unsynchronized(strategy):
+    """3 + 3 images, each half normalized by itself: what two devices compute, and the same by hand on one.
+
+    By hand: the exact second order of the mean of both halves' losses, and statistics of both halves.
+    """
+    train, valid = small_runs.images(6, 0), small_runs.images(6, 1)
+    with strategy.scope():
+        two = small_runs.supernet(order=2, synchronized=False)
+    one = small_runs.supernet(order=2)
+    halves = [[tuple(part[half] for part in batch) for half in (slice(3), slice(3, 6))] for batch in (train, valid)]
+
+    def mean_of(batches):
+        losses = [one.loss_of(batch) for batch in batches]
+        return lambda weights, mix: (sum(loss(weights, mix)[0] for loss in losses) / 2, None)
+
+    alphas = [tf.convert_to_tensor(alpha.value) for alpha in one.alphas]
+    with tf.GradientTape() as tape:
+        tape.watch(alphas)
+        mix = [tf.nn.softmax(alpha) for alpha in alphas]
+    with kp.engine.use("plain") as plain:
+        weights = plain.read(one.network.trainable_variables)
+        problem = Problem(plain, *map(mean_of, halves), weights, mix, one.virtual_step, one.optimizer.learning_rate)
+        want = tape.gradient(mix, alphas, second_order(problem))
+    parts = split(strategy, train, 3), split(strategy, valid, 3)
+    got = strategy.run(tf.function(two.alpha_gradients, autograph=False), parts)
+    kernel = np.array(one.network.stem.kernel)
+    strategy.run(tf.function(two.train_step, autograph=False), (parts,))
+    norm = two.network.stem.norm
+    return {
+        "want": np.stack(want),
+        "got": np.stack([np.array(strategy.experimental_local_results(g)) for g in got], axis=1),
+        "convolved": np.array(tf.nn.conv2d(train[0], kernel, 1, "SAME")),
+        "mean": [np.array(copy) for copy in norm.moving_mean.value.values],
+        "variance": [np.array(copy) for copy in norm.moving_variance.value.values],
+    }
+
+
 def not_finite(strategy):
     """Weight and loss scale after a step whose gradient is infinite on the second replica alone, and one that is not.
 
@@ -120,6 +158,7 @@ def main(path):
         "search": fits(strategy, lambda: small_runs.supernet(order=1), lambda: small_runs.pairs(9, 4)),
         "float32": in_float32(strategy),
         "not_finite": not_finite(strategy),
+        "unsynchronized": unsynchronized(strategy),
     }
     np.savez(path, results=np.array(results, dtype=object))
 
