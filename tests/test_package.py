@@ -227,12 +227,15 @@ def test_no_xla_by_default_in_a_discrete_network(compiled_functions):
 
 
 def test_the_steps_of_contributing_work_and_are_three_lines_each():
-    op, space = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    op, space, method = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     assert op.count("\n") == space.count("\n") == 3
     assert python(
         op
         + space
+        + method
         + """
+squared = kp.Supernet(space="darts", input_shape=(8, 8, 1), channels=2, layers=2, nodes=1, method="squared")
+assert all(abs(rows.sum(axis=1) - 1.0).max() < 1e-6 for rows in squared.op_weights())
 print(*supernet.space.primitives)
 layer = kp.spaces.build_op("pib_conv_9x9", 4, affine=False)
 layer.build((1, 16, 16, 4))

@@ -91,6 +91,8 @@ def newest_snapshot(directory, write=print):
 def keep_newest(directory, keep):
     """Removes all but the newest `keep` checkpoints, and what a killed process left half-written."""
     sweep(directory)
+    if Path(directory).name == "checkpoints":  # of a run directory, which has records too
+        sweep(Path(directory).parent)
     for path in snapshots(directory)[:-keep]:
         path.unlink()
 

@@ -1,5 +1,6 @@
 """The architecture of a supernet: its variables, and how its method makes op weights of them."""
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,9 @@ class Architecture:
     def of(cls, method: Method, primitives, nodes: int, **settings) -> "Architecture":
         """Args: settings: input_shape, num_classes and stem of the supernet, which penalties on costs are bound to."""
         cells = tuple(CellSpec(kind, nodes, primitives) for kind in ("normal", "reduce"))
+        state = random.getstate()  # initializers draw seeds from it, and weights should start as without them
         names = tuple(method.relaxation.variables(cells[0]))
+        random.setstate(state)
         return cls(method.bind(cells=cells, **settings), cells, names)
 
     def initial(self, seed: int | None) -> list:

@@ -12,9 +12,9 @@ def check_settings(**settings):
 
     What depends on layers and channels alone is checked by `topology.plan`.
     """
-    topology.check_images(settings["input_shape"], settings["num_classes"], settings["stem"])
     if settings["stem"] not in STEMS:
         raise ValueError(f"stem of a supernet must be one of {', '.join(STEMS)}. Received: stem={settings['stem']!r}")
+    topology.check_images(settings["input_shape"], settings["num_classes"], settings["stem"])
     nodes = settings["nodes"]
     if not isinstance(nodes, int) or not 1 <= nodes <= 8:
         raise ValueError(f"nodes must be an integer from 1 to 8. Received: nodes={nodes!r}")
