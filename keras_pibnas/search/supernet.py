@@ -357,7 +357,8 @@ class Supernet(CompiledStepMixin, keras.Model):
         dtype = keras.dtype_policies.serialize(self.dtype_policy)
         plain = isinstance(self.method, str | dict)
         method = self.method if plain else keras.saving.serialize_keras_object(self.method)
-        own = {"space": space, "name": self.name, "dtype": dtype, "method": method, "progress": float(self.progress)}
+        progress = float(self.progress.read_value())
+        own = {"space": space, "name": self.name, "dtype": dtype, "method": method, "progress": progress}
         return self.settings | own
 
     @classmethod
