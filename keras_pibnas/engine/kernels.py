@@ -30,11 +30,6 @@ def portable():
         _PORTABLE = before
 
 
-def is_portable():
-    """Whether layers are being traced for other runtimes."""
-    return _PORTABLE
-
-
 def fast(x):
     """The kernels of the engine in use where they hold for tensor x, else None."""
     kernels = _kernels(x)
