@@ -1,19 +1,23 @@
-# `make demo` and `make test` need Python 3.11 or newer with pip, and nothing else: they build .venv first.
+# `make demo`, `make test` and `make test-slow` need Python 3.11 or newer with pip, and nothing else: they build .venv first.
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+XDIST := -n 2 --dist loadfile --no-loadscope-reorder
 OUT ?=  # directory of the demo; by default runs/demo, or the first free of runs/demo-2, ...
 
-.PHONY: demo test docs clean
+.PHONY: demo test test-slow docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/keras-pibnas demo $(addprefix --out ,$(OUT))
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(XDIST) -m 'not slow'
+
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest $(XDIST) -m slow
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python docs/build_api.py

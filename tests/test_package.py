@@ -51,6 +51,7 @@ def built(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_wheel_installs_elsewhere_and_imports_there(built, tmp_path):
     (wheel,) = built.glob("*.whl")
     assert wheel.name.startswith(f"keras_pibnas-{kp.__version__}-py3")
@@ -84,6 +85,7 @@ def test_wheel_installs_elsewhere_and_imports_there(built, tmp_path):
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.endswith("nasnet,cells,3.2e+11,320000000000\n")
 
 
+@pytest.mark.slow
 def test_the_distributions_pass_twine(built):
     done = subprocess.run(
         [sys.executable, "-m", "twine", "check", "--strict", *built.iterdir()], capture_output=True, text=True
@@ -91,6 +93,7 @@ def test_the_distributions_pass_twine(built):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_the_version_stands_in_one_place(built):
     stated = [path for path in [*ROOT.glob("*.toml"), *ROOT.glob("keras_pibnas/**/*.py")]
               if re.search(rf"""(?m)version.*["' =]{re.escape(kp.__version__)}""", path.read_text())]  # fmt: skip
@@ -109,6 +112,7 @@ def metadata(built):
         return archive.read(name).decode()
 
 
+@pytest.mark.slow
 def test_the_versions_in_use_are_within_the_bounds(metadata):
     wanted = {need.name: need for need in map(Requirement, re.findall("(?m)^Requires-Dist: (.*)$", metadata))}
     for name in ("tensorflow", "keras", "tensorflow-datasets"):
@@ -120,6 +124,7 @@ def test_the_citation_is_of_this_version():
     assert f"\nversion: {kp.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
+@pytest.mark.slow
 def test_the_extras_are_there(metadata):
     assert set(re.findall("(?m)^Provides-Extra: (.*)$", metadata)) == {"bench", "dev", "export"}
     for name in ("tf2onnx", "onnxruntime", "ai-edge-litert"):

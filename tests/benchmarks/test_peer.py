@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch")
 from benchmarks import peer  # noqa: E402
 from benchmarks.peer_steps import Searcher, Trainer  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = ("normal", "reduce")
 

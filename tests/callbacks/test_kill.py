@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 KILLS = {"search": 5, "training": 15}
 LONGEST = {"search": 2.0, "training": 0.4}  # seconds of training before a kill
 FILES = {"search": ("history.csv", "genotypes.jsonl", "genotype.json"), "training": ("history.csv",)}

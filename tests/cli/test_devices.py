@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SMALL = ("--side", "8", "--layers", "3", "--channels", "2", "--batch-size", "256", "--epochs", "3")
 SEARCH = ("--space", "tiny", "--nodes", "1", "--order", "1", *SMALL)

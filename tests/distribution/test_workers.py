@@ -67,6 +67,7 @@ def alone(tmp_path_factory):
     return np.load(path, allow_pickle=True)["results"].item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ("training", "search"))
 def test_fit(workers, alone, what):
     """Weights, statistics, alphas, both optimizers' slots, losses and accuracies; batches of 2 + 2, 2 + 2, 1 + 0."""
@@ -76,11 +77,13 @@ def test_fit(workers, alone, what):
             np.testing.assert_allclose(got, want, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.slow
 def test_one_is_the_chief(workers):
     assert [results["chief"] for results in workers] == [True, False]
     assert [results["cluster"] for results in workers] == [(2, 0), (2, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ("stock", "built"))
 def test_keras_still_needs_help(workers, what):
     """Where this fails, Keras has learned it: take the part out of distribution.ReplicatedMixin.
@@ -90,6 +93,7 @@ def test_keras_still_needs_help(workers, what):
     assert all(results[what] for results in workers), f"Keras {keras.__version__}"
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_ends_the_other_with_a_clear_line(tmp_path):
     (status, _, results), (died, _, nothing) = both("death", tmp_path)
     assert (status, died, nothing) == (0, -9, None)

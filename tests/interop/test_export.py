@@ -12,6 +12,8 @@ import pytest
 import keras_pibnas as kp
 from keras_pibnas.interop import export_runtimes
 
+pytestmark = pytest.mark.slow
+
 GENOTYPE = kp.Genotype(
     (("pib_conv_3x3", 0), ("sep_conv_3x3", 1)), (("max_pool_3x3", 0), ("skip_connect", 1)), (2,), (2,)
 )

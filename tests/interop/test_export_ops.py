@@ -46,6 +46,7 @@ NAMES = [name for name in kp.spaces.op_names() if name != "noise"]  # drawn anew
 HALVES = [NAMES[::2], NAMES[1::2]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", HALVES, ids=["first half", "second half"])
 @pytest.mark.parametrize("format", ["litert", "onnx"])
 def test_every_op_exports_where_it_halves_the_side(names, format, tmp_path):
@@ -53,6 +54,7 @@ def test_every_op_exports_where_it_halves_the_side(names, format, tmp_path):
     assert max(wrong.values()) < 1e-4, wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", HALVES, ids=["first half", "second half"])
 def test_every_op_exports_in_integers(names, tmp_path):
     wrong = largest_differences([(name, 1) for name in names], "litert_int8", tmp_path)
