@@ -1,8 +1,11 @@
 import contextlib
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one op a core: workers, as many as cores, do not wait for each other
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 from keras_pibnas import engine, genotypes  # before Keras: it switches TensorFlow's oneDNN kernels on
 
@@ -16,6 +19,13 @@ from keras_pibnas.spaces import registry as ops
 
 def pytest_addoption(parser):
     parser.addoption("--engine", default=None, help="the engine that tests run with; by default the current one")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frozen_imports():
+    """Garbage collections skip the 370,000 objects of the imports: 0.2 s at each test's clear_session."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
