@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -93,7 +94,8 @@ class Supernet(CompiledStepMixin, keras.Model):
             for name, shape, start in self.relaxed.initial(seed)
         ]
         self.progress = tf.Variable(0.0, trainable=False, dtype=wide)  # finished epochs / epochs
-        self._given_mix = self._genotype_mix = self._genotype_test_function = self.engine_name = None
+        self._given_mix = self._mix_variables = self.engine_name = None
+        self._mix_test_functions, self._batch_statistics, self._rests = {}, False, None
         self.built = True
 
     @property
@@ -106,34 +108,67 @@ class Supernet(CompiledStepMixin, keras.Model):
         with self.engine_in_use():
             if self._given_mix is not None:
                 mix = [tf.convert_to_tensor(rows) for rows in self._given_mix]
+                if self._batch_statistics:
+                    return self._with_batch_statistics(images, mix)
             else:
                 variables = [value_of(variable) for variable in self.architecture]
                 mix = self.relaxed.mix(variables, [(), ()], self.progress)
                 mix = self.relaxed.complete(mix, variables, self.progress)
             return self.network(images, mix, training=training)
 
-    def evaluate(self, *args, genotype=None, **kwargs):
-        """As keras.Model.evaluate; with a genotype, the shared weights under its one-hot op weights.
+    def _with_batch_statistics(self, images, mix):
+        """Logits (B, num_classes), normalized by the statistics of these images; the moved statistics stay."""
+        read = engine.current().read
+        weights, statistics = read(self.network.trainable_variables), read(self.network.non_trainable_variables)
+        return self.network.stateless_call(weights, statistics, images, mix, training=True)[0]
 
-        Genotypes one after the other share a traced function: they are its input.
+    def evaluate(self, *args, genotype=None, mix=None, batch_statistics=False, **kwargs):
+        """As keras.Model.evaluate; with a genotype or op weights, the shared weights under these.
+
+        Whatever op weights there are, they share a traced function: they are its input.
+
+        Args:
+            genotype: a Genotype, whose op weights are one-hot.
+            mix: op weights [normal, reduce], each (edges, ops), such as `op_weights` gives and a caller changed.
+            batch_statistics: whether normalization under a genotype or op weights uses the statistics of each batch.
+                The moved ones are of the op weights that the search went through.
 
         Raises:
-            ValueError: the genotype has other nodes than the supernet, or ops that the space has not got.
+            ValueError: the genotype has other nodes than the supernet, or ops that the space has not got; op weights
+                of another shape; both are there, or neither, where batch statistics are asked for.
         """
-        if genotype is None:
+        if genotype is None and mix is None and not batch_statistics:
             return super().evaluate(*args, **kwargs)
-        rows = self.relaxed.genotype_mix(genotype, self.progress, self.architecture[0].dtype)
-        if self._genotype_mix is None:
-            self._genotype_mix = [tf.Variable(value, trainable=False) for value in rows]
-        for variable, value in zip(self._genotype_mix, rows, strict=True):
-            variable.assign(value)
-        own, self.test_function = self.test_function, self._genotype_test_function
-        self._given_mix = self._genotype_mix
+        self._take_mix(self._rows(genotype, mix))
+        own, self.test_function = self.test_function, self._mix_test_functions.get(batch_statistics)
+        self._given_mix, self._batch_statistics = self._mix_variables, batch_statistics
         try:
             return super().evaluate(*args, **kwargs)
         finally:
-            self._genotype_test_function, self.test_function = self.test_function, own
-            self._given_mix = None
+            self._mix_test_functions[batch_statistics], self.test_function = self.test_function, own
+            self._given_mix, self._batch_statistics = None, False
+
+    def _rows(self, genotype, mix):
+        """The completed op weights of a genotype, or of op weights."""
+        if (genotype is None) == (mix is None):
+            raise ValueError(
+                "Give either a genotype or the op weights mix=[normal, reduce], such as op_weights(). "
+                f"Received: {'none' if mix is None else 'both'}"
+            )
+        if mix is None:
+            return self.relaxed.genotype_mix(genotype, self.progress, self.architecture[0].dtype)
+        shapes = [tuple(alpha.shape) for alpha in self.alphas]
+        if [np.shape(rows) for rows in mix] != shapes:
+            raise ValueError(f"mix must be of shapes {shapes}. Received: {[np.shape(rows) for rows in mix]}")
+        mix = [ops.cast(ops.convert_to_tensor(rows), self.architecture[0].dtype) for rows in mix]
+        return self.relaxed.complete(mix, [value_of(variable) for variable in self.architecture], self.progress)
+
+    def _take_mix(self, rows):
+        if self._mix_variables is None:
+            with self.distribute_strategy.scope():
+                self._mix_variables = [tf.Variable(value, trainable=False) for value in rows]
+        for variable, value in zip(self._mix_variables, rows, strict=True):
+            variable.assign(value)
 
     def compile(
         self, optimizer=None, alpha_optimizer=None, loss=None, metrics=None, engine=None, auto_scale_loss=True, **kwargs
@@ -160,7 +195,7 @@ class Supernet(CompiledStepMixin, keras.Model):
         self.alpha_optimizer = optimizers.with_loss_scale(alpha_optimizer) if scaled else alpha_optimizer
         self.optimizer.build(self.network.trainable_variables)
         self.alpha_optimizer.build(self.architecture)
-        self._compiled_alpha_gradients = self._genotype_test_function = None
+        self._compiled_alpha_gradients, self._mix_test_functions = None, {}
 
     def _use_engine(self, name):
         with engine.use(name):  # or a ValueError
@@ -180,7 +215,9 @@ class Supernet(CompiledStepMixin, keras.Model):
         train, valid = check_pair(data)
         with self.engine_in_use() as used:
             weights = used.read(self.network.trainable_variables)
-            if self.relaxed.method.update == "single":
+            if self._rests:
+                gradient = self.weight_gradient(train, weights)
+            elif self.relaxed.method.update == "single":
                 gradient, slopes = self._single_gradients(train, weights)
                 self._move_architecture(slopes)
             else:
@@ -192,9 +229,26 @@ class Supernet(CompiledStepMixin, keras.Model):
             used.assign(self.network.non_trainable_variables, self._agreed(train, gradient.aux.statistics))
             return self.update_metrics(train, gradient.aux)
 
-    def _move_architecture(self, gradient):
-        """Moves it down a gradient, but leaves it and its optimizer as they are while it rests."""
+    def make_train_function(self, force=False):
+        """As Keras's; a step in which the architecture rests, and which needs no gradient by it, is traced apart."""
         rest = self.relaxed.method.rest
+        if not rest or (self.train_function is not None and not force):
+            return super().make_train_function(force)
+        steps = {rests: super(Supernet, self).make_train_function(force=True) for rests in (True, False)}
+
+        def step(iterator):
+            self._rests = bool(self.progress.read_value() < rest)
+            try:
+                return steps[self._rests](iterator)
+            finally:
+                self._rests = None
+
+        self.train_function = step
+        return step
+
+    def _move_architecture(self, gradient):
+        """Moves it down a gradient; where the step does not know whether it rests, not its values while it does."""
+        rest = self.relaxed.method.rest if self._rests is None else 0.0
         held = [*self.architecture, *self.alpha_optimizer.variables] if rest else []
         before = [value_of(variable) for variable in held]
         optimizers.apply(self.alpha_optimizer, gradient, self.architecture)

@@ -129,6 +129,26 @@ def test_what_rests_does_not_move_at_all(eagerly):
     assert all((now != old).any() for now, old in zip(numbers(model.architecture), before[:2], strict=True))
 
 
+def test_while_the_architecture_rests_no_gradient_by_it_is_computed():
+    """Half of four epochs: its gradient is traced when the third begins, once, and each kind of step once."""
+    space, traced, known = kp.spaces.SearchSpace("two", ("skip_connect", "avg_pool_3x3")), [], []
+    model = kp.Supernet(space, (4, 4, 3), 3, 2, layers=2, nodes=1, order=1, method=kp.methods.Method(rest=0.5))
+    model.compile()
+    for name in ("_alpha_gradients", "weight_gradient"):
+        own = getattr(model, name)
+        setattr(model, name, lambda *args, own=own, name=name: (traced.append(name), own(*args))[1])
+    held = [*model.architecture, *model.alpha_optimizer.variables]
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: known.append((numbers(held), len(traced))))
+    before = numbers(held)
+    pairs = [(x[:, :4, :4], y) for x, y in (batch(0, "float32"), batch(1, "float32"))]
+    model.fit(tf.data.Dataset.from_tensors(tuple(pairs)), epochs=4, verbose=0, callbacks=[note])
+    assert [count for _, count in known] == [1, 1, 3, 3] and traced.count("_alpha_gradients") == 1
+    for values, _ in known[:2]:
+        assert all((now == old).all() for now, old in zip(values, before, strict=True))
+    assert (known[2][0][0] != before[0]).any() and (known[3][0][0] != known[2][0][0]).any()
+    assert int(model.optimizer.iterations) == 4 and int(model.alpha_optimizer.iterations) == 2
+
+
 def test_noise_is_another_in_each_step_and_use_and_the_same_for_the_same(eagerly):
     model = supernet("gumbel")
     mixes = [model._mix_of_step(use)[1] for use in (ALPHA_STEP, WEIGHT_STEP, ALPHA_STEP)]
@@ -186,6 +206,41 @@ def test_evaluate_a_genotype():
     assert model.evaluate(x, y, verbose=0)[0] not in losses
     with pytest.raises(ValueError, match="nodes"):
         model.evaluate(x, y, genotype=kp.genotypes.get("PIBCONV"), verbose=0)
+
+
+def test_evaluate_op_weights():
+    """Those of a genotype give what it gives; those of the architecture, what the architecture gives."""
+    model = supernet("darts")
+    model.run_eagerly = True
+    x, y = batch(0, "float32")
+    pairs = (("dil_conv_3x3", 0), ("skip_connect", 1))
+    genotype = kp.Genotype(pairs, pairs, (2,), (2,))
+    rows = np.zeros((2, 4))
+    rows[[0, 1], [3, 1]] = 1.0
+    one, other = model.evaluate(x, y, genotype=genotype, verbose=0), model.evaluate(x, y, mix=[rows, rows], verbose=0)
+    assert one == other
+    own = model.evaluate(x, y, verbose=0)
+    assert model.evaluate(x, y, mix=model.op_weights(), verbose=0) == pytest.approx(own, rel=1e-6)
+
+
+def test_evaluate_with_batch_statistics():
+    """The loss of the pass in training mode; the moved statistics stay, and inference has others."""
+    model = supernet("darts")
+    model.run_eagerly = True
+    x, y = batch(0, "float32")
+    before = numbers(model.network.non_trainable_variables)
+    found = model.evaluate(x, y, mix=model.op_weights(), batch_statistics=True, verbose=0)[0]
+    weights = [tf.convert_to_tensor(v.value) for v in model.network.trainable_variables]
+    want, _ = model.loss_of((x, y))(weights, [tf.constant(rows) for rows in model.op_weights()])
+    assert found == pytest.approx(float(want), rel=1e-6)
+    for one, other in zip(numbers(model.network.non_trainable_variables), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert model.evaluate(x, y, mix=model.op_weights(), verbose=0)[0] != pytest.approx(found, rel=1e-3)
+    for wrong in ({"batch_statistics": True}, {"mix": model.op_weights(), "genotype": kp.genotypes.get("PIBCONV")}):
+        with pytest.raises(ValueError, match="Give either a genotype or the op weights"):
+            model.evaluate(x, y, verbose=0, **wrong)
+    with pytest.raises(ValueError, match=r"mix must be of shapes \[\(2, 4\), \(2, 4\)\]. Received: \[\(2, 3\)"):
+        model.evaluate(x, y, mix=[np.ones((2, 3))] * 2, verbose=0)
 
 
 @pytest.mark.parametrize(
