@@ -8,6 +8,7 @@ from .exponentiated import ExponentiatedGradient
 from .method import Method, Stage
 from .penalties import BetaDecay, DirichletKL, Entropy, Penalty, ZeroOne
 from .perturbations import Adversarial, Perturbation, UniformNoise
+from .projection import Decided, Projection, project
 from .relaxation import Relaxation, Sigmoid, Simplex, Softmax
 from .sampled import Dirichlet, Gumbel, Uniform
 from .schedules import Constant, Cosine, Exponential, Linear, Schedule, schedule
@@ -23,6 +24,7 @@ __all__ = [
     "CellSpec",
     "Constant",
     "Cosine",
+    "Decided",
     "Dirichlet",
     "DirichletKL",
     "Discretization",
@@ -38,6 +40,7 @@ __all__ = [
     "Penalty",
     "Perturbation",
     "Projected",
+    "Projection",
     "Relaxation",
     "Schedule",
     "Sigmoid",
@@ -55,6 +58,7 @@ __all__ = [
     "genotype_mix",
     "get",
     "names",
+    "project",
     "register",
     "schedule",
     "seeded",

@@ -165,7 +165,25 @@ class Projected(Wrapper):
     def scores(self, arch, cell):
         return self._project(self.inner.scores(arch, cell), cell)
 
+    def edge_weights(self, arch, cell):
+        """inner's, but 0 on edges that are taken out: partial channels do not pass them by either."""
+        dtype = ops.convert_to_tensor(arch["alpha"]).dtype
+        decided, values = self.tables(cell, dtype)
+        kept = ops.cast(ops.logical_or(~decided[:, 0], ops.any(values > 0, axis=-1)), dtype)
+        inner = self.inner.edge_weights(arch, cell)
+        return kept if inner is None else inner * kept
+
     def _project(self, rows, cell):
+        decided, values = self.tables(cell, rows.dtype)
+        return ops.where(decided, values, rows)
+
+    def tables(self, cell, dtype):
+        """(Whether an edge is decided, (edges, 1) of bool; op weights of those that are, (edges, ops)), tensors."""
+        decided, values = self.decisions(cell)
+        return constant(decided, "bool"), constant(values, dtype)
+
+    def decisions(self, cell):
+        """`tables` as NumPy arrays. Raises ValueError: an edge or an op that the cell has not got."""
         columns = {canonical(name): i for i, name in enumerate(cell.primitives)}
         decided, values = np.zeros((cell.edges, 1), bool), np.zeros(cell.shape)
         for kind, row, op in self.fixed:
@@ -176,8 +194,7 @@ class Projected(Wrapper):
             decided[row], values[row] = True, 0.0
             if op is not None:
                 values[row, column_of(op, columns)] = 1.0
-        values = values * self.inner.narrow(cell).allowed
-        return ops.where(decided, constant(values, rows.dtype), rows)
+        return decided, values * self.inner.narrow(cell).allowed
 
 
 @registered

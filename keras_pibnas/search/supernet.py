@@ -1,6 +1,6 @@
 """The supernet: DARTS's bilevel search as a Keras model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ from keras_pibnas import engine, optimizers, spaces
 from keras_pibnas.distribution import CompiledStepMixin, global_part
 from keras_pibnas.engine.interface import value_of
 from keras_pibnas.engine.replicas import on_real_images, replica_mean, replica_sum
-from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP
+from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, Decided, Projected
 from keras_pibnas.search.architecture import Architecture, resolve
 from keras_pibnas.search.check import check_pair, check_settings
 from keras_pibnas.search.derive import softmax
@@ -401,6 +401,28 @@ class Supernet(CompiledStepMixin, keras.Model):
     def genotype(self):
         """The discrete cells that the architecture stands for now: by DARTS, section 2.4, or as its method says."""
         return self.relaxed.method.discretization(self.relaxed.scores(self.architecture), self.space, self.nodes)
+
+    def fix_edges(self, fixed):
+        """Decides edges: from now on the op weights of each are the one-hot of an op, or 0.
+
+        The first call has functions traced anew, later ones do not.
+
+        Args: fixed: (kind, row, op) triples, as of `methods.Projected`: all decisions that hold.
+
+        Raises:
+            ValueError: an edge or an op that the cells have not got.
+        """
+        method, bound = resolve(self.method), self.relaxed.method
+        inner = method.relaxation.inner if isinstance(method.relaxation, Projected) else method.relaxation
+        projected = Projected(inner, tuple(fixed))
+        if not isinstance(bound.relaxation, Decided):
+            with self.distribute_strategy.scope():
+                decided = Decided(projected.inner, self.relaxed.cells, self.architecture[0].dtype)
+            self.relaxed = replace(self.relaxed, method=replace(bound, relaxation=decided))
+            self.train_function = self.test_function = self.predict_function = None
+            self._compiled_alpha_gradients, self._mix_test_functions = None, {}
+        self.relaxed.method.relaxation.decide(fixed, self.relaxed.cells)
+        self.method = replace(method, relaxation=projected)
 
     def get_config(self):
         space = {
