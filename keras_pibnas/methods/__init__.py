@@ -13,6 +13,7 @@ from .relaxation import Relaxation, Sigmoid, Simplex, Softmax
 from .sampled import Dirichlet, Gumbel, Uniform
 from .schedules import Constant, Cosine, Exponential, Linear, Schedule, schedule
 from .seeds import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, fold_seed, seeded
+from .sharing import Ranked, rank_genotypes, sample_genotypes
 from .wrappers import EdgeNormalized, Masked, Projected, SkipAssisted
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Perturbation",
     "Projected",
     "Projection",
+    "Ranked",
     "Relaxation",
     "Schedule",
     "Sigmoid",
@@ -59,7 +61,9 @@ __all__ = [
     "get",
     "names",
     "project",
+    "rank_genotypes",
     "register",
+    "sample_genotypes",
     "schedule",
     "seeded",
 ]
