@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from typing import Any
 
 import keras
 from keras import ops, tree
@@ -16,14 +17,23 @@ if keras.backend.backend() == "tensorflow":
 
 
 class WorkerLost(RuntimeError):
-    """Another machine's process is gone, so this one ends too. They start again together."""
+    """Another machine's process is gone, so this one ends too. They start again together.
+
+    Example:
+        >>> issubclass(kp.distribution.WorkerLost, RuntimeError)
+        True
+    """
 
 
-def cluster():
+def cluster() -> tuple[int, int]:
     """What TF_CONFIG says: (number of machines, which of them this process is on); (1, 0) without it.
 
     Raises:
         ValueError: TF_CONFIG is not JSON with workers and a task.
+
+    Example:
+        >>> kp.distribution.cluster()  # one machine, without TF_CONFIG
+        (1, 0)
     """
     text = os.environ.get("TF_CONFIG") or "{}"
     try:
@@ -39,7 +49,7 @@ def cluster():
         raise ValueError(f"TF_CONFIG should look like {example}. Received: {text}") from None
 
 
-def strategy(devices=1):
+def strategy(devices: int = 1) -> Any:
     """The strategy to make and train a model under: `with strategy(2).scope():`.
 
     Several machines where TF_CONFIG names them (each with all its GPUs, or its CPU), else so many devices of this one.
@@ -51,6 +61,10 @@ def strategy(devices=1):
 
     Raises:
         ValueError: the machine has fewer GPUs, or TensorFlow has been used already.
+
+    Example:
+        >>> with kp.distribution.strategy(1).scope():  # before TensorFlow does anything else
+        ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     """
     if cluster()[0] > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -77,8 +91,13 @@ def _parts_of_cpu(count):
 
 
 @contextlib.contextmanager
-def ending_together():
-    """Inside, the error that TensorFlow gives after another machine's process died becomes `WorkerLost`."""
+def ending_together() -> contextlib.AbstractContextManager:
+    """Inside, the error that TensorFlow gives after another machine's process died becomes `WorkerLost`.
+
+    Example:
+        >>> with kp.distribution.ending_together():
+        ...     pass  # fit
+    """
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError) as error:
@@ -97,7 +116,7 @@ def _last_line(error):
     return (told or [type(error).__name__])[-1]
 
 
-def global_part(loss, count, function=None):
+def global_part(loss: Any, count: Any, function: Any = None) -> Any:
     """What this replica adds to the loss of the global batch.
 
     Keras divides the mean over the images of a replica by the number of replicas, which is right where all have
@@ -110,6 +129,10 @@ def global_part(loss, count, function=None):
 
     Raises:
         ValueError: some of several losses are sums and some are means.
+
+    Example:
+        >>> float(kp.distribution.global_part(keras.ops.convert_to_tensor(2.0), count=8))  # one replica: all of it
+        2.0
     """
     replicas = replica_count()
     if replicas == 1:
@@ -138,6 +161,12 @@ class ReplicatedMixin:
 
     Batch normalizations that are not `synchronized` normalize a replica's images by themselves; their moved statistics
     are averaged once a step.
+
+    Example:
+        >>> class Classifier(kp.distribution.ReplicatedMixin, keras.Model):
+        ...     pass
+        >>> issubclass(kp.network.DiscreteNetwork, kp.distribution.ReplicatedMixin)
+        True
     """
 
     def compile(self, optimizer="rmsprop", *args, auto_scale_loss=True, jit_compile=False, **kwargs):
@@ -257,7 +286,12 @@ class ReplicatedMixin:
 
 
 class CompiledStepMixin(ReplicatedMixin):
-    """For a keras.Model whose `train_step` calls layers and takes gradients by the engine: the engine compiles it."""
+    """For a keras.Model whose `train_step` calls layers and takes gradients by the engine: the engine compiles it.
+
+    Example:
+        >>> issubclass(kp.Supernet, kp.distribution.CompiledStepMixin)
+        True
+    """
 
     def make_train_function(self, force=False):
         """As Keras's, but that its graph is ready sooner."""
@@ -296,8 +330,13 @@ def _one_replica(spec):
     return spec._value_specs[0] if hasattr(spec, "_value_specs") else spec
 
 
-def symbolic(tensor):
-    """A KerasTensor of any number of images."""
+def symbolic(tensor: Any) -> Any:
+    """A KerasTensor of any number of images.
+
+    Example:
+        >>> kp.distribution.symbolic(np.zeros((4, 8, 8, 3), "float32")).shape
+        (None, 8, 8, 3)
+    """
     if tensor is None:
         return None
     return keras.KerasTensor((None, *tensor.shape[1:]), keras.backend.standardize_dtype(tensor.dtype))

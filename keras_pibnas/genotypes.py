@@ -43,6 +43,10 @@ class Cell:
             its place is empty, and no pair reads it.
         concat: the states that the output concatenates.
         inputs: number of input states; node i is state inputs + i.
+
+    Example:
+        >>> kp.genotypes.get("DARTS_V2").cell("normal").nodes[0]
+        (('sep_conv_3x3', 0), ('sep_conv_3x3', 1))
     """
 
     nodes: tuple
@@ -269,6 +273,10 @@ class Published:
         dataset: what the printed figures are of.
         auxiliary: whether `params` counts the auxiliary head.
         where: what prints the figures.
+
+    Example:
+        >>> kp.genotypes.published("DARTS_V2").params  # in millions, as printed
+        '3.3'
     """
 
     genotype: Genotype
@@ -297,7 +305,12 @@ def _catalog():
 
 
 def names() -> tuple:
-    """Names of the published genotypes."""
+    """Names of the published genotypes.
+
+    Example:
+        >>> "PIBCONV" in kp.genotypes.names()
+        True
+    """
     return tuple(_catalog())
 
 
@@ -306,6 +319,10 @@ def get(name: str) -> Genotype:
 
     Raises:
         ValueError: there is none; the message lists the names.
+
+    Example:
+        >>> kp.genotypes.get("DARTS_V2").normal[:2]
+        (('sep_conv_3x3', 0), ('sep_conv_3x3', 1))
     """
     return published(name).genotype
 
@@ -315,6 +332,10 @@ def published(name: str) -> Published:
 
     Raises:
         ValueError: there is none; the message lists the names.
+
+    Example:
+        >>> kp.genotypes.published("DARTS_V2").dataset
+        'CIFAR-10'
     """
     catalog = _catalog()
     if name in catalog:
@@ -325,13 +346,17 @@ def published(name: str) -> Published:
     raise ValueError(f"Unknown genotype {name!r}. {hint}Known: {', '.join(catalog)}")
 
 
-def random(ops, nodes=4, seed=0) -> Genotype:
+def random(ops: Iterable[str], nodes: int = 4, seed: int = 0) -> Genotype:
     """A uniformly random genotype, for baselines.
 
     Args:
         ops: list of op names to draw from; "none" is never drawn.
         nodes: nodes in a cell; each reads two distinct states.
         seed: the same seed gives the same genotype.
+
+    Example:
+        >>> kp.genotypes.random(("skip_connect", "sep_conv_3x3"), nodes=1, seed=0).normal
+        (('skip_connect', 1), ('sep_conv_3x3', 0))
     """
     ops = [op for op in ops if op != "none"]
     if not ops or nodes < 1:

@@ -1,6 +1,8 @@
 """SGD and Adam with the update rules that DARTS was published with (those of PyTorch)."""
 
 import contextvars
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -53,9 +55,23 @@ class SGD(_GlobalClipping):
         momentum: m.
         l2: factor of the L2 term, added after clipping.
         global_clipnorm: largest norm of the whole gradient, or None.
+
+    Example:
+        >>> weight = keras.Variable([1.0])
+        >>> kp.optimizers.SGD(0.5, momentum=0.0, l2=0.0).apply([np.array([1.0], "float32")], [weight])
+        >>> weight.numpy().tolist()
+        [0.5]
     """
 
-    def __init__(self, learning_rate=0.025, momentum=0.9, l2=3e-4, global_clipnorm=5.0, name="sgd", **kwargs):
+    def __init__(
+        self,
+        learning_rate: Any = 0.025,
+        momentum: float = 0.9,
+        l2: float = 3e-4,
+        global_clipnorm: float = 5.0,
+        name: str = "sgd",
+        **kwargs,
+    ):
         super().__init__(learning_rate=learning_rate, global_clipnorm=global_clipnorm, name=name, **kwargs)
         self.momentum, self.l2 = momentum, l2
 
@@ -116,10 +132,23 @@ class Adam(_GlobalClipping):
         beta_1, beta_2: decay of the moments.
         epsilon: added to the square root of the second moment.
         l2: factor of the L2 term.
+
+    Example:
+        >>> weight = keras.Variable([1.0])
+        >>> kp.optimizers.Adam(0.5, l2=0.0).apply([np.array([3.0], "float32")], [weight])  # the first step is the rate
+        >>> np.round(weight.numpy(), 4).tolist()
+        [0.5]
     """
 
     def __init__(
-        self, learning_rate=3e-4, beta_1=0.5, beta_2=0.999, epsilon=1e-8, l2=1e-3, name="adam", **kwargs
+        self,
+        learning_rate: Any = 3e-4,
+        beta_1: float = 0.5,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        l2: float = 1e-3,
+        name: str = "adam",
+        **kwargs,
     ):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.beta_1, self.beta_2, self.epsilon, self.l2 = beta_1, beta_2, epsilon, l2
@@ -158,6 +187,12 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
 
     Args: inner_optimizer; initial_scale; dynamic_growth_steps: after so many finite steps the scale doubles; after a
     step that is not finite it halves.
+
+    Example:
+        >>> scaled = kp.optimizers.LossScaleOptimizer(kp.optimizers.SGD(0.5), initial_scale=8.0)
+        >>> scaled.build([keras.Variable([1.0])])
+        >>> float(scaled.scale_loss(1.0))
+        8.0
     """
 
     def apply(self, grads, trainable_variables=None):
@@ -189,8 +224,13 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         return virtual_step(self.inner_optimizer, gradients, variables, values)
 
 
-def with_loss_scale(optimizer):
-    """The optimizer inside a LossScaleOptimizer of ours; one of Keras's gives its settings to it."""
+def with_loss_scale(optimizer: keras.Optimizer) -> LossScaleOptimizer:
+    """The optimizer inside a LossScaleOptimizer of ours; one of Keras's gives its settings to it.
+
+    Example:
+        >>> type(kp.optimizers.with_loss_scale(kp.optimizers.SGD())).__name__
+        'LossScaleOptimizer'
+    """
     if isinstance(optimizer, LossScaleOptimizer):
         return optimizer
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -198,24 +238,44 @@ def with_loss_scale(optimizer):
     return LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
 
 
-def virtual_step(optimizer, gradients, variables, values):
-    """w' = w - xi * (what the optimizer would follow), tensors; of an optimizer without `virtual_step`, w - xi g."""
+def virtual_step(optimizer: keras.Optimizer, gradients: Sequence, variables: Sequence, values: Sequence) -> list:
+    """w' = w - xi * (what the optimizer would follow), tensors; of an optimizer without `virtual_step`, w - xi g.
+
+    Example:
+        >>> weight, optimizer = keras.Variable([1.0]), kp.optimizers.SGD(0.5, l2=0.0)
+        >>> optimizer.build([weight])
+        >>> one = [np.array([1.0], "float32")]
+        >>> moved = kp.optimizers.virtual_step(optimizer, one, [weight], one)
+        >>> np.array(moved[0]).tolist(), weight.numpy().tolist()
+        ([0.5], [1.0])
+    """
     if hasattr(optimizer, "virtual_step"):
         return optimizer.virtual_step(gradients, variables, values)
     rate = optimizer.learning_rate
     return [w - ops.cast(rate, w.dtype) * g for w, g in zip(values, gradients, strict=True)]
 
 
-def loss_scale(optimizer):
-    """What an optimizer wants the loss to be multiplied with, or None for nothing."""
+def loss_scale(optimizer: keras.Optimizer) -> Any:
+    """What an optimizer wants the loss to be multiplied with, or None for nothing.
+
+    Example:
+        >>> kp.optimizers.loss_scale(kp.optimizers.SGD()) is None
+        True
+    """
     scale = optimizer.scale_loss(1.0)
     return None if isinstance(scale, float) and scale == 1.0 else scale
 
 
-def apply(optimizer, gradients, variables):
+def apply(optimizer: keras.Optimizer, gradients: Sequence, variables: Sequence) -> None:
     """Moves the variables down gradients that are sums over replicas and not scaled.
 
     Optimizers of Keras's own add up over replicas again, and take a loss's scale away again.
+
+    Example:
+        >>> weight = keras.Variable([1.0])
+        >>> kp.optimizers.apply(kp.optimizers.SGD(0.5, l2=0.0), [np.array([1.0], "float32")], [weight])
+        >>> weight.numpy().tolist()
+        [0.5]
     """
     if not isinstance(getattr(optimizer, "inner_optimizer", optimizer), _GlobalClipping):
         gradients = [gradient / replica_count() for gradient in gradients]

@@ -83,32 +83,62 @@ class Topology:
 
 
 def output_width(output: str, states: int) -> int:
-    """By how much a cell's output is wider than a node, if so many states leave it."""
+    """By how much a cell's output is wider than a node, if so many states leave it.
+
+    Example:
+        >>> kp.topology.output_width("concatenate", 4), kp.topology.output_width("sum", 4)
+        (4, 1)
+    """
     return states if OUTPUTS[output] == "Concatenate" else 1
 
 
-def edge_count(nodes):
-    """Number of edges of a DARTS cell."""
+def edge_count(nodes: int) -> int:
+    """Number of edges of a DARTS cell.
+
+    Example:
+        >>> kp.topology.edge_count(nodes=4)  # 2 + 3 + 4 + 5
+        14
+    """
     return Topology(nodes=nodes).edge_count
 
 
-def edge_row(source, node):
-    """The row of alpha of the edge from a source state to a node of a DARTS cell."""
+def edge_row(source: int, node: int) -> int:
+    """The row of alpha of the edge from a source state to a node of a DARTS cell.
+
+    Example:
+        >>> kp.topology.edge_row(source=0, node=1)  # after the two edges of node 0
+        2
+    """
     return Topology().edge_row(source, node)
 
 
-def node_rows(node):
-    """The rows of alpha of the edges of a DARTS cell's node, by source."""
+def node_rows(node: int) -> list:
+    """The rows of alpha of the edges of a DARTS cell's node, by source.
+
+    Example:
+        >>> kp.topology.node_rows(1)
+        [2, 3, 4]
+    """
     return Topology().node_rows(node)
 
 
-def bundle_rows(nodes):
-    """`Topology.bundle_rows` of a DARTS cell."""
+def bundle_rows(nodes: int) -> list:
+    """`Topology.bundle_rows` of a DARTS cell.
+
+    Example:
+        >>> kp.topology.bundle_rows(nodes=2)  # of states 0, 1 and 2
+        [[0, 2], [1, 3], [4]]
+    """
     return Topology(nodes=nodes).bundle_rows()
 
 
-def bundles(nodes):
-    """`Topology.bundles` of a DARTS cell."""
+def bundles(nodes: int) -> tuple:
+    """`Topology.bundles` of a DARTS cell.
+
+    Example:
+        >>> kp.topology.bundles(nodes=2)
+        (((0, 0), (0, 1)), ((1, 0), (1, 1)), ((2, 1),))
+    """
     return Topology(nodes=nodes).bundles()
 
 
@@ -123,6 +153,11 @@ class CellPlan:
         channels: of every node.
         in_channels_prev_prev, in_channels_prev: of input states 0 and 1, before preprocessing.
         out_channels: of the cell's output, channels times the number of states that it concatenates.
+
+    Example:
+        >>> cell = kp.topology.plan(layers=3, channels=16)[1]
+        >>> cell.reduction, cell.channels, cell.in_channels_prev, cell.out_channels
+        (True, 32, 64, 128)
     """
 
     index: int
@@ -134,7 +169,14 @@ class CellPlan:
     out_channels: int
 
 
-def plan(layers, channels, normal_states=4, reduce_states=4, stem_channels=None, after_reduction=False):
+def plan(
+    layers: int,
+    channels: int,
+    normal_states: int = 4,
+    reduce_states: int = 4,
+    stem_channels: int | None = None,
+    after_reduction: bool = False,
+) -> tuple:
     """The cells of a network, first to last.
 
     Args:
@@ -149,6 +191,10 @@ def plan(layers, channels, normal_states=4, reduce_states=4, stem_channels=None,
 
     Raises:
         ValueError: a count out of range; the message names the value.
+
+    Example:
+        >>> [(cell.reduction, cell.channels, cell.out_channels) for cell in kp.topology.plan(layers=3, channels=16)]
+        [(False, 16, 64), (True, 32, 128), (True, 64, 256)]
     """
     _check(layers, channels, normal_states, reduce_states)
     reductions = (layers // 3, 2 * layers // 3)
@@ -172,6 +218,10 @@ class ChainPlan:
         index: place in the network, from 0.
         reduction: a residual block that halves the side stands here, in place of a cell.
         channels: of the output; a block's input has half of them.
+
+    Example:
+        >>> kp.topology.chain_plan(layers=17, channels=16)[5]
+        ChainPlan(index=5, reduction=True, channels=32)
     """
 
     index: int
@@ -189,6 +239,10 @@ def chain_plan(layers: int, channels: int) -> tuple:
 
     Raises:
         ValueError: a count out of range; the message names the value.
+
+    Example:
+        >>> [place.index for place in kp.topology.chain_plan(layers=17, channels=16) if place.reduction]
+        [5, 11]
     """
     if layers < 3:
         raise ValueError(f"A chain of cells and residual blocks has at least 3 layers. Received: layers={layers}")
@@ -199,8 +253,13 @@ def chain_plan(layers: int, channels: int) -> tuple:
     return tuple(ChainPlan(index, index in reductions, count) for index, count in enumerate(counts))
 
 
-def auxiliary_index(layers):
-    """Index of the cell whose output feeds the auxiliary head: the second reduction."""
+def auxiliary_index(layers: int) -> int:
+    """Index of the cell whose output feeds the auxiliary head: the second reduction.
+
+    Example:
+        >>> kp.topology.auxiliary_index(layers=20)
+        13
+    """
     return 2 * layers // 3
 
 
@@ -216,12 +275,21 @@ def _check(layers, channels, normal_states, reduce_states):
 
 
 def stem_channels(stem: str, channels: int) -> int:
-    """Channels that a stem gives, by those of a node in the first cell."""
+    """Channels that a stem gives, by those of a node in the first cell.
+
+    Example:
+        >>> kp.topology.stem_channels("conv3x3", 16)
+        48
+    """
     return _STEM_MULTIPLIER[stem] * channels
 
 
-def check_images(input_shape, num_classes, stem):
-    """Raises ValueError if these cannot be images, classes and a stem."""
+def check_images(input_shape: tuple[int, int, int], num_classes: int, stem: str) -> None:
+    """Raises ValueError if these cannot be images, classes and a stem.
+
+    Example:
+        >>> kp.topology.check_images((32, 32, 3), num_classes=10, stem="conv3x3")
+    """
     if len(tuple(input_shape)) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
         raise ValueError(
             f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}"

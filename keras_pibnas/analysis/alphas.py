@@ -2,11 +2,15 @@
 
 import itertools
 import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from keras_pibnas.genotypes import Genotype
 
-def read_alphas(path):
+
+def read_alphas(path: str | Path) -> tuple:
     """Reads the `alphas.npz` of a search.
 
     Args:
@@ -18,6 +22,12 @@ def read_alphas(path):
     Raises:
         ValueError: the file is no .npz, an array is missing, or they do not fit.
         OSError: the file cannot be read.
+
+    Example:
+        >>> np.savez("alphas.npz", normal=np.zeros((1, 2, 1)), reduce=np.zeros((1, 2, 1)), primitives=["skip_connect"])
+        >>> alphas, primitives = kp.analysis.read_alphas("alphas.npz")
+        >>> alphas["normal"].shape, primitives
+        ((1, 2, 1), ['skip_connect'])
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -28,8 +38,13 @@ def read_alphas(path):
     return {which: checked(alphas, primitives)[0] for which, alphas in arrays.items()}, primitives
 
 
-def op_weights(alphas):
-    """Softmax over the last axis: the weights of the ops. Args: alphas, (..., ops)."""
+def op_weights(alphas: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis: the weights of the ops. Args: alphas, (..., ops).
+
+    Example:
+        >>> kp.analysis.op_weights(np.log([[1.0, 3.0]])).tolist()
+        [[0.25, 0.75]]
+    """
     shifted = np.exp(alphas - np.max(alphas, axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
@@ -53,7 +68,7 @@ def edge_name(edge):
     return f"{('$c_{k-2}$', '$c_{k-1}$')[source] if source < 2 else source - 2} → {node}"
 
 
-def genotype_weights(genotype, alphas, primitives):
+def genotype_weights(genotype: Genotype, alphas: Mapping[str, np.ndarray], primitives: Sequence[str]) -> dict:
     """The weights of the ops that a genotype took, for `plot_genotype`.
 
     Args:
@@ -66,6 +81,13 @@ def genotype_weights(genotype, alphas, primitives):
 
     Raises:
         ValueError: an op of the genotype is not among the primitives, or an edge not among the rows.
+
+    Example:
+        >>> genotype = kp.genotypes.random(("skip_connect", "sep_conv_3x3"), nodes=1)
+        >>> alphas = {kind: np.zeros((2, 2)) for kind in ("normal", "reduce")}
+        >>> weights = kp.analysis.genotype_weights(genotype, alphas, ("skip_connect", "sep_conv_3x3"))
+        >>> [float(weight) for weight in weights["normal"]]
+        [0.5, 0.5]
     """
     return {
         which: [
@@ -87,10 +109,14 @@ def _pair_weight(alpha, primitives, node, op, source):
     return float(op_weights(np.asarray(alpha)[row])[list(primitives).index(op)])
 
 
-def favoured(history, primitives, edge):
+def favoured(history: np.ndarray, primitives: Sequence[str], edge: int) -> str:
     """The op with the largest weight on an edge at the last epoch, `none` and `skip_connect` left aside.
 
     Args: as `crossings`. Raises: ValueError, if there is no other op.
+
+    Example:
+        >>> kp.analysis.favoured(np.zeros((1, 1, 3)), ("none", "skip_connect", "sep_conv_3x3"), edge=0)
+        'sep_conv_3x3'
     """
     history, edge = checked(history, primitives, edge)
     others = [i for i, op in enumerate(primitives) if op not in ("none", "skip_connect")]
@@ -99,7 +125,7 @@ def favoured(history, primitives, edge):
     return primitives[max(others, key=lambda i: history[-1, edge, i])]
 
 
-def crossings(history, primitives, edge):
+def crossings(history: np.ndarray, primitives: Sequence[str], edge: int) -> list:
     """Where the favoured op of an edge and skip_connect change places (PIBConv paper, Fig. 3a).
 
     Args:
@@ -112,6 +138,11 @@ def crossings(history, primitives, edge):
 
     Raises:
         ValueError: shapes and primitives differ, the edge does not exist, or there is no skip_connect.
+
+    Example:
+        >>> history = np.array([[[1.0, 0.0]], [[0.0, 1.0]]])  # epochs 0 and 1 of one edge
+        >>> kp.analysis.crossings(history, ("skip_connect", "sep_conv_3x3"), edge=0)
+        [0.5]
     """
     history, edge = checked(history, primitives, edge)
     if "skip_connect" not in primitives:

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 
 from keras_pibnas.analysis.cells import read_cell
+from keras_pibnas.genotypes import Genotype
 
 INSTALL = (
     "keras.utils.plot_model needs graphviz and pydot. Install them with `apt-get install graphviz` (macOS: "
@@ -13,7 +14,7 @@ INSTALL = (
 )
 
 
-def cell_model(genotype, which="normal", channels=16):
+def cell_model(genotype: Genotype | str, which: str = "normal", channels: int = 16) -> keras.Model:
     """A functional model with the graph of a cell, its layers named after the ops, to draw or summarize.
 
     An op is an identity of its name ("sep_conv_3x3", "sep_conv_3x3_2", ...); nodes add, "c_k" concatenates.
@@ -25,6 +26,10 @@ def cell_model(genotype, which="normal", channels=16):
     Returns:
         keras.Model from two inputs (B, H, W, channels) to (B, H, W, channels * concatenated states), and to
         the nodes that nothing reads, if there are any.
+
+    Example:
+        >>> kp.analysis.cell_model("DARTS_V2", "normal").output_shape
+        (None, None, None, 64)
     """
     cell, taken = read_cell(genotype, which), {}
     states = [keras.Input((None, None, channels), name=f"c_k-{back}") for back in range(cell.inputs, 0, -1)]
@@ -46,7 +51,7 @@ def _node(branches, name):
     return keras.layers.Add(name=name)(branches) if branches else None
 
 
-def plot_cell_graphviz(genotype, which="normal", path="cell.png"):
+def plot_cell_graphviz(genotype: Genotype | str, which: str = "normal", path: str | Path = "cell.png") -> Path:
     """Draws a cell with `keras.utils.plot_model`.
 
     Args:
@@ -58,6 +63,11 @@ def plot_cell_graphviz(genotype, which="normal", path="cell.png"):
 
     Raises:
         ImportError: graphviz's `dot` or pydot is missing; the message says how to install them.
+
+    Example:
+        >>> import shutil
+        >>> if shutil.which("dot"):
+        ...     path = kp.analysis.plot_cell_graphviz("DARTS_V2", "normal", "cell.png")
     """
     if not graphviz_works():
         raise ImportError(INSTALL)

@@ -1,17 +1,26 @@
 """Pictures of cells with matplotlib alone (`cell_model` holds the way through Keras and graphviz)."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_pibnas import genotypes
 from keras_pibnas.analysis import style
 from keras_pibnas.analysis.cell_plan import Plan
+from keras_pibnas.genotypes import Genotype
 
 LABEL_SIZE, NODE_SIZE = 9.0, 11.0  # points
 LABEL_HEIGHT, LINE_HEIGHT, LABEL_PADDING = 0.25, 0.14, 0.2  # inches
 PICTURES = {"normal": "normal.png", "reduce": "reduction.png"}
 
 
-def plot_cell(genotype, which="normal", path=None, weights=None, ax=None):
+def plot_cell(
+    genotype: Genotype | str | Sequence,
+    which: str = "normal",
+    path: str | Path | None = None,
+    weights: Sequence[float] | None = None,
+    ax: Any = None,
+) -> Any:
     """Draws one cell: c_{k-2} and c_{k-1} on the left, the nodes, c_k on the right; each edge with its op.
 
     No label, node or edge covers another label or node. An op has the same colour in all pictures.
@@ -29,6 +38,10 @@ def plot_cell(genotype, which="normal", path=None, weights=None, ax=None):
 
     Raises:
         ValueError: the cell is malformed, or weights and pairs differ in number.
+
+    Example:
+        >>> kp.analysis.plot_cell("DARTS_V2", "normal", "cell.png").name
+        'cell.png'
     """
     cell = read_cell(genotype, which)
     labels = _labels(cell, weights)
@@ -38,7 +51,9 @@ def plot_cell(genotype, which="normal", path=None, weights=None, ax=None):
     return ax.figure if path is None else style.save(ax.figure, path)
 
 
-def plot_genotype(genotype, directory, weights=None):
+def plot_genotype(
+    genotype: Genotype | str, directory: str | Path, weights: Mapping[str, Sequence[float]] | None = None
+) -> list:
     """Draws both cells, or the one of a genotype that has no reduction cell.
 
     Args:
@@ -48,6 +63,10 @@ def plot_genotype(genotype, directory, weights=None):
 
     Returns:
         The paths.
+
+    Example:
+        >>> [path.name for path in kp.analysis.plot_genotype("DARTS_V2", "cells")]
+        ['normal.png', 'reduction.png']
     """
     genotype = genotypes.get(genotype) if isinstance(genotype, str) else genotype
     return [

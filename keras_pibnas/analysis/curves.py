@@ -1,6 +1,8 @@
 """Pictures of alphas: the weights of the ops over the epochs of a search, and at one moment."""
 
 import numbers
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -8,7 +10,9 @@ from keras_pibnas.analysis import layout, style
 from keras_pibnas.analysis.alphas import checked, crossings, edge_ends, edge_name, favoured, op_weights
 
 
-def alpha_curves(history, primitives, path, edges=None):
+def alpha_curves(
+    history: np.ndarray, primitives: Sequence[str], path: str | Path, edges: int | Sequence[int] | None = None
+) -> Path:
     """Draws the softmaxed weights of the ops over the epochs.
 
     Args:
@@ -23,6 +27,11 @@ def alpha_curves(history, primitives, path, edges=None):
 
     Raises:
         ValueError: shapes and primitives differ, or an edge does not exist.
+
+    Example:
+        >>> alphas = np.random.default_rng(0).normal(size=(5, 2, 2))  # 5 epochs, 2 edges, 2 ops
+        >>> kp.analysis.alpha_curves(alphas, ("skip_connect", "sep_conv_3x3"), "alphas.png").name
+        'alphas.png'
     """
     history, _ = checked(history, primitives)
     if isinstance(edges, numbers.Integral):
@@ -108,7 +117,7 @@ def _mark_crossing(ax, epoch, weight):
     )  # fmt: skip
 
 
-def alpha_heatmap(alphas, primitives, path):
+def alpha_heatmap(alphas: np.ndarray, primitives: Sequence[str], path: str | Path) -> Path:
     """Draws the softmaxed weights of all edges as a table; the largest of each row, none aside, is bold.
 
     Args:
@@ -121,6 +130,10 @@ def alpha_heatmap(alphas, primitives, path):
 
     Raises:
         ValueError: shape and primitives differ.
+
+    Example:
+        >>> kp.analysis.alpha_heatmap(np.zeros((2, 2)), ("skip_connect", "sep_conv_3x3"), "heatmap.png").name
+        'heatmap.png'
     """
     history, _ = checked(np.asarray(alphas)[None], primitives)
     weights = op_weights(history[0])

@@ -1,5 +1,8 @@
 """Grad-CAM (Selvaraju et al., ICCV 2017): where in an image a network sees a class."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import keras
 import numpy as np
 from keras import ops
@@ -7,7 +10,12 @@ from keras import ops
 from keras_pibnas.analysis import style
 
 
-def grad_cam(model, images, layer=None, class_index=None):
+def grad_cam(
+    model: keras.Model,
+    images: np.ndarray,
+    layer: keras.layers.Layer | str | None = None,
+    class_index: int | Sequence[int] | None = None,
+) -> np.ndarray:
     """Heat maps of a class: ReLU(sum over channels c of a_c A_c), a_c the mean gradient of the logit by A_c.
 
     Args:
@@ -24,6 +32,13 @@ def grad_cam(model, images, layer=None, class_index=None):
 
     Raises:
         ValueError: no such layer, an output of another shape, or a class out of range.
+
+    Example:
+        >>> images = keras.Input((8, 8, 1))
+        >>> features = keras.layers.Conv2D(4, 3)(images)
+        >>> model = keras.Model(images, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(features)))
+        >>> kp.analysis.grad_cam(model, np.ones((1, 8, 8, 1), "float32"), class_index=1).shape
+        (1, 6, 6)
     """
     features, gradients = _features_and_gradients(tapped(model, layer), images, class_index)
     weights = ops.mean(gradients, axis=(1, 2), keepdims=True)
@@ -91,7 +106,7 @@ def _classes(class_index, logits):
     return classes
 
 
-def upsample(images, side=224):
+def upsample(images: np.ndarray, side: int = 224) -> np.ndarray:
     """Bilinear enlargement for display.
 
     Args:
@@ -100,6 +115,10 @@ def upsample(images, side=224):
 
     Returns:
         Array (B, side, side) or (B, side, side, c), float32.
+
+    Example:
+        >>> kp.analysis.upsample(np.ones((1, 4, 4), "float32"), side=8).shape
+        (1, 8, 8)
     """
     images = np.asarray(images, "float32")
     channels = images if images.ndim == 4 else images[..., None]
@@ -108,7 +127,15 @@ def upsample(images, side=224):
     return large if images.ndim == 4 else large[..., 0]
 
 
-def gradcam_figure(models, images, path, labels=None, pictures=None, class_index=None, layer=None):
+def gradcam_figure(
+    models: Mapping[str, keras.Model],
+    images: np.ndarray | Mapping[str, np.ndarray],
+    path: str | Path,
+    labels: Sequence[str] | None = None,
+    pictures: np.ndarray | None = None,
+    class_index: int | Sequence[int] | None = None,
+    layer: keras.layers.Layer | str | None = None,
+) -> Path:
     """Draws heat maps over images: images down, networks across, upsampled to 224 (PIBConv paper, Fig. 5).
 
     Args:
@@ -125,6 +152,13 @@ def gradcam_figure(models, images, path, labels=None, pictures=None, class_index
 
     Raises:
         ValueError: as `grad_cam`, or labels or pictures are not as many as the images.
+
+    Example:
+        >>> images = keras.Input((8, 8, 1))
+        >>> features = keras.layers.Conv2D(4, 3)(images)
+        >>> model = keras.Model(images, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(features)))
+        >>> kp.analysis.gradcam_figure({"small": model}, np.ones((1, 8, 8, 1), "float32"), "gradcam.png").name
+        'gradcam.png'
     """
     images = images if isinstance(images, dict) else dict.fromkeys(models, images)
     maps = {name: upsample(grad_cam(model, images[name], layer, class_index)) for name, model in models.items()}

@@ -17,6 +17,8 @@ large for three networks of PIBCONV and DARTS_V2.
 from itertools import accumulate
 from math import prod
 
+import keras
+
 from keras_pibnas.engine.kernels import portable
 
 VIEWS = {"EnsureShape", "ExpandDims", "Identity", "IdentityN", "PreventGradient", "Reshape", "Squeeze", "StopGradient"}
@@ -27,7 +29,9 @@ ELEMENTWISE = {
 }  # fmt: skip
 
 
-def peak_activation_memory(model, input_shape=None, bytes_per_value=4):
+def peak_activation_memory(
+    model: keras.Model, input_shape: tuple[int, int, int] | None = None, bytes_per_value: int = 4
+) -> int:
     """The most memory that activations take at one moment of computing one image.
 
     Args:
@@ -40,11 +44,18 @@ def peak_activation_memory(model, input_shape=None, bytes_per_value=4):
 
     Raises:
         ValueError: no input shape is known, the model has several inputs, or bytes_per_value is below 1.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, use_bias=False)])
+        >>> kp.analysis.peak_activation_memory(model, bytes_per_value=1)
+        336
     """
     return max(size for _, size in activation_timeline(model, input_shape, bytes_per_value))
 
 
-def activation_timeline(model, input_shape=None, bytes_per_value=4):
+def activation_timeline(
+    model: keras.Model, input_shape: tuple[int, int, int] | None = None, bytes_per_value: int = 4
+) -> tuple:
     """What is alive while each operation runs.
 
     Args: as `peak_activation_memory`.
@@ -52,6 +63,11 @@ def activation_timeline(model, input_shape=None, bytes_per_value=4):
     Returns:
         Tuple of (name of the operation, bytes alive while it runs), in order. A name begins with those of the model
         and the layer: "network/stem/Conv2D".
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, use_bias=False)])
+        >>> max(size for _, size in kp.analysis.activation_timeline(model))  # 4 * (8 * 8 * 3 + 6 * 6 * 4)
+        1344
     """
     if not isinstance(bytes_per_value, int) or bytes_per_value < 1:
         raise ValueError(f"bytes_per_value must be 1 or more, 4 for float32. Received: {bytes_per_value!r}")

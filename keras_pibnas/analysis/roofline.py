@@ -2,13 +2,16 @@
 
 import itertools
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from keras_pibnas.analysis import style
+from keras_pibnas.analysis.profile import Profile
 
 
-def machine_roofs(repeats=5, side=1536, megabytes=256):
+def machine_roofs(repeats: int = 5, side: int = 1536, megabytes: int = 256) -> tuple[float, float]:
     """What this machine reaches, with the threads that TensorFlow uses.
 
     Args:
@@ -18,6 +21,11 @@ def machine_roofs(repeats=5, side=1536, megabytes=256):
 
     Returns:
         (floating-point operations a second, a multiply-add being two; bytes a second, read and written).
+
+    Example:
+        >>> flops, bandwidth = kp.analysis.machine_roofs(repeats=1, side=64, megabytes=1)
+        >>> flops > 0 and bandwidth > 0
+        True
     """
     import tensorflow as tf
 
@@ -42,7 +50,7 @@ def intensity(part, batch_size):
     return flops / part.traffic, flops / part.seconds
 
 
-def roofline_plot(profiles, roofs, path):
+def roofline_plot(profiles: Sequence[Profile], roofs: tuple[float, float], path: str | Path) -> Path:
     """Draws every layer that multiplies as a dot, sized by its time, every model as a diamond, under the roofs.
 
     Args:
@@ -55,6 +63,12 @@ def roofline_plot(profiles, roofs, path):
 
     Raises:
         ValueError: no profiles, or one without a layer that multiplies.
+
+    Example:
+        >>> layer = kp.analysis.LayerProfile("stem", "ConvStem", params=108, macs=6912, traffic=4096, seconds=1e-4)
+        >>> profile = kp.analysis.Profile("network", 1, 108, 6912, 2048, 4096, 1e-4, (1e-4, 2e-4), (layer,))
+        >>> kp.analysis.roofline_plot([profile], (1e11, 1e10), "roofline.png").name
+        'roofline.png'
     """
     if not profiles or not all(_dots(profile) for profile in profiles):
         raise ValueError(f"There is nothing to draw. Received: {[profile.name for profile in profiles]}")

@@ -1,6 +1,7 @@
 """How many architectures a search space holds, exactly, as Python integers."""
 
 import math
+from collections.abc import Sequence
 
 from keras_pibnas import spaces
 
@@ -9,7 +10,7 @@ from keras_pibnas import spaces
 NASNET, NETWORK, PATHS = "nasnet", "network", "paths"
 
 
-def space_size(space="darts", nodes=4, **choices):
+def space_size(space: str | spaces.SearchSpace = "darts", nodes: int = 4, **choices) -> dict:
     """Sizes of a search space, by what is counted.
 
     Args:
@@ -25,6 +26,10 @@ def space_size(space="darts", nodes=4, **choices):
     Raises:
         ValueError: an unknown space, or a choice out of range.
         TypeError: a choice that the space does not have.
+
+    Example:
+        >>> kp.analysis.space_size("paths", layers=12, levels=4)
+        {'paths through the resolutions': 28657}
     """
     if space == NASNET:
         return {"cells": nasnet_space_size(**choices)}
@@ -38,7 +43,7 @@ def space_size(space="darts", nodes=4, **choices):
     return darts_space_size(nodes, **{"operations": own, **choices})
 
 
-def darts_cell_size(nodes=4, operations=7):
+def darts_cell_size(nodes: int = 4, operations: int = 7) -> int:
     """Discrete cells: node i reads two different ones of its i + 2 inputs, each through one operation.
 
     That is the product over i of C(i + 2, 2) * operations^2; for 4 nodes and 7 operations 180 * 7^8 =
@@ -47,12 +52,16 @@ def darts_cell_size(nodes=4, operations=7):
     Args:
         nodes: at least 1.
         operations: candidates on an edge, none not counted.
+
+    Example:
+        >>> kp.analysis.darts_cell_size(nodes=4, operations=7)
+        1037664180
     """
     _check(nodes=nodes, operations=operations)
     return math.prod(math.comb(node + 2, 2) for node in range(nodes)) * operations ** (2 * nodes)
 
 
-def darts_space_size(nodes=4, operations=7):
+def darts_space_size(nodes: int = 4, operations: int = 7) -> dict:
     """Sizes of a space of cells in the ways that the literature counts.
 
     Args: as `darts_cell_size`.
@@ -60,6 +69,10 @@ def darts_space_size(nodes=4, operations=7):
     Returns:
         dict: cells as `darts_cell_size`; pairs of a normal and a reduction cell; and cells and pairs whose
         every edge is free to be one of the operations or none, (operations + 1)^edges: what alpha spans.
+
+    Example:
+        >>> kp.analysis.darts_space_size(nodes=1, operations=2)["cells, two edges a node"]
+        4
     """
     cell = darts_cell_size(nodes, operations)
     free = (operations + 1) ** (nodes * (nodes + 3) // 2)
@@ -71,7 +84,7 @@ def darts_space_size(nodes=4, operations=7):
     }
 
 
-def nasnet_space_size(operations=5, combinations=2, blocks=5):
+def nasnet_space_size(operations: int = 5, combinations: int = 2, blocks: int = 5) -> int:
     """Cells of NASNet as the lecture notes count them: (2 * 2 * M * M * N)^B = 4^B M^(2B) N^B.
 
     Each of B blocks chooses two inputs, either one of two candidates; an operation for each, of M; and a way
@@ -81,14 +94,23 @@ def nasnet_space_size(operations=5, combinations=2, blocks=5):
         operations: M, at least 1.
         combinations: N, at least 1.
         blocks: B, at least 1.
+
+    Example:
+        >>> kp.analysis.nasnet_space_size(operations=5, combinations=2, blocks=5)
+        320000000000
     """
     _check(operations=operations, combinations=combinations, blocks=blocks)
     return 4**blocks * operations ** (2 * blocks) * combinations**blocks
 
 
 def network_space_size(
-    depths=(2, 3, 4), widths=(3, 4, 6), kernels=(3, 5, 7), resolutions=(224,), units=5, topologies=1
-):
+    depths: Sequence[int] = (2, 3, 4),
+    widths: Sequence = (3, 4, 6),
+    kernels: Sequence = (3, 5, 7),
+    resolutions: Sequence = (224,),
+    units: int = 5,
+    topologies: int = 1,
+) -> int:
     """Networks that differ in depth, width, kernel size, resolution and topology: the network level.
 
     Each unit chooses its depth, each layer of it a width and a kernel size:
@@ -105,6 +127,10 @@ def network_space_size(
 
     Raises:
         ValueError: no choice, or one twice, along a dimension.
+
+    Example:
+        >>> kp.analysis.network_space_size(depths=(1, 2), widths=(3, 4), kernels=(3,), units=1)  # 2 + 2 * 2
+        6
     """
     _check(units=units, topologies=topologies)
     dimensions = {"depths": depths, "widths": widths, "kernels": kernels, "resolutions": resolutions}
@@ -118,14 +144,23 @@ def network_space_size(
 
 
 def network_dimensions(
-    depths=(2, 3, 4), widths=(3, 4, 6), kernels=(3, 5, 7), resolutions=(224,), units=5, topologies=1
-):
+    depths: Sequence[int] = (2, 3, 4),
+    widths: Sequence = (3, 4, 6),
+    kernels: Sequence = (3, 5, 7),
+    resolutions: Sequence = (224,),
+    units: int = 5,
+    topologies: int = 1,
+) -> dict:
     """Networks along each dimension of `network_space_size` alone, the depth at its largest where it is fixed.
 
     Args, Raises: as `network_space_size`.
 
     Returns:
         dict: depth, width, kernel size, resolution, topology -> number of networks.
+
+    Example:
+        >>> kp.analysis.network_dimensions(depths=(1, 2), widths=(3, 4), kernels=(3,), units=1)
+        {'depth': 2, 'width': 4, 'kernel size': 1, 'resolution': 1, 'topology': 1}
     """
     network_space_size(depths, widths, kernels, resolutions, units, topologies)  # refuses what is no choice
     layers = units * max(depths)
@@ -138,7 +173,7 @@ def network_dimensions(
     }
 
 
-def topology_paths(layers=12, levels=4):
+def topology_paths(layers: int = 12, levels: int = 4) -> int:
     """Ways through the resolutions, from the finest, at each layer one level up, one down or none.
 
     For 12 layers and 4 levels 28,657, the 2.9 * 10^4 paths of Auto-DeepLab (arXiv:1901.02985).
@@ -146,6 +181,10 @@ def topology_paths(layers=12, levels=4):
     Args:
         layers: at least 1; the first is at the finest level.
         levels: resolutions, each half of the one before.
+
+    Example:
+        >>> kp.analysis.topology_paths(layers=2, levels=4)  # stay, or one level down
+        2
     """
     _check(layers=layers, levels=levels)
     ways = [1] + [0] * (levels - 1)

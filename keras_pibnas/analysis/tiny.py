@@ -1,12 +1,15 @@
 """Networks for tiny devices: the deepest and then widest one of a genotype within limits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
 from keras_pibnas import network
 from keras_pibnas.analysis.complexity import complexity
 from keras_pibnas.analysis.memory import peak_activation_memory
+from keras_pibnas.genotypes import Genotype
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,10 @@ class Limits:
         file_size: bytes of its file.
         macs: of one image.
         activation_memory: bytes, see `peak_activation_memory`.
+
+    Example:
+        >>> kp.analysis.Limits(file_size=100 * 1024).macs is None
+        True
     """
 
     file_size: int | None = None
@@ -26,7 +33,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Fit:
-    """A network and what it costs, in the units of `Limits`. file_size is None where MACs or memory say no already."""
+    """A network and what it costs, in the units of `Limits`. file_size is None where MACs or memory say no already.
+
+    Example:
+        >>> kp.analysis.Fit(2, 4, 100, 2000, 300, None).exceeds(kp.analysis.Limits(macs=1000))
+        ['macs 2,000 > 1,000']
+    """
 
     layers: int
     channels: int
@@ -50,9 +62,17 @@ def one_byte_a_weight(model):
 
 
 def fit_network(
-    genotype, limits, input_shape=(32, 32, 3), num_classes=10, stem="conv3x3", max_layers=20, min_channels=8,
-    bytes_per_value=1, file_size=one_byte_a_weight, tried=None,
-):  # fmt: skip
+    genotype: Genotype | str,
+    limits: Limits,
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    num_classes: int = 10,
+    stem: str = "conv3x3",
+    max_layers: int = 20,
+    min_channels: int = 8,
+    bytes_per_value: int = 1,
+    file_size: Callable[[keras.Model], int] = one_byte_a_weight,
+    tried: Callable[[Fit], Any] | None = None,
+) -> Fit:
     """The deepest network of a genotype within limits that has `min_channels`, made as wide as the limits let it be.
 
     Depths are tried from 2 up until one does not fit; then widths between those that fit and those that do not.
@@ -72,6 +92,13 @@ def fit_network(
 
     Raises:
         ValueError: no limit is set, or the network of 2 layers and `min_channels` exceeds one.
+
+    Example:
+        >>> genotype = kp.genotypes.random(("skip_connect",), nodes=1)
+        >>> limits = kp.analysis.Limits(file_size=1000)
+        >>> found = kp.analysis.fit_network(genotype, limits, (8, 8, 1), 2, max_layers=2, min_channels=2)
+        >>> found.layers, found.channels, found.file_size
+        (2, 2, 468)
     """
     if limits == Limits():
         raise ValueError(f"A limit must be set: without one there is no largest network. Received: {limits}")

@@ -1,6 +1,8 @@
 """Pictures of accuracy against cost: the depth study with its Pareto front, the roadmap."""
 
 import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +18,7 @@ COSTS = {
 }
 
 
-def pareto_front(points):
+def pareto_front(points: Sequence[tuple[float, float]]) -> list:
     """Which points no other beats: none is cheaper or as cheap, and more accurate or as accurate.
 
     Args:
@@ -24,6 +26,10 @@ def pareto_front(points):
 
     Returns:
         List of their indices, cheapest first; of equal points the first.
+
+    Example:
+        >>> kp.analysis.pareto_front([(1, 90), (2, 89), (3, 95)])
+        [0, 2]
     """
     best, front = -np.inf, []
     for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
@@ -33,7 +39,7 @@ def pareto_front(points):
     return front
 
 
-def accuracy_plot(rows, path, x="layers", log_error=False):
+def accuracy_plot(rows: Sequence[Mapping], path: str | Path, x: str = "layers", log_error: bool = False) -> Path:
     """Draws accuracy against a cost, one line a genotype, with the Pareto front (PIBConv paper, Fig. 3b, c).
 
     Args:
@@ -49,6 +55,11 @@ def accuracy_plot(rows, path, x="layers", log_error=False):
 
     Raises:
         ValueError: an unknown cost, no rows, or a row without one of these.
+
+    Example:
+        >>> rows = [{"genotype": "PIBCONV", "layers": layers, "accuracy": 90.0 + layers} for layers in (2, 3)]
+        >>> kp.analysis.accuracy_plot(rows, "accuracy.png").name
+        'accuracy.png'
     """
     rows = _checked(rows, x)
     label, unit = _axis(rows, x)
@@ -77,7 +88,7 @@ def _axis(rows, x):
     return label + units[unit], unit
 
 
-def roadmap_plot(steps, path):
+def roadmap_plot(steps: Sequence[Mapping], path: str | Path) -> Path:
     """Draws accuracy and GMACs step by step, from top to bottom (PIBConv paper, Fig. 1); few in millions of MACs.
 
     Args:
@@ -90,6 +101,11 @@ def roadmap_plot(steps, path):
 
     Raises:
         ValueError: no steps, or a step without one of these.
+
+    Example:
+        >>> steps = [{"name": name, "accuracy": 97.0, "gmacs": 0.5} for name in ("DARTS", "GELU")]
+        >>> kp.analysis.roadmap_plot(steps, "roadmap.png").name
+        'roadmap.png'
     """
     _check_keys(steps, ("name", "accuracy", "gmacs"))
     figure, (left, right) = style.new_figure(8.0, 1.1 + 0.5 * len(steps), 1, 2, sharey=True)

@@ -3,11 +3,12 @@
 import re
 
 from keras_pibnas import spaces
+from keras_pibnas.genotypes import Genotype
 
 _KERNEL = re.compile(r"_(\d+)x\1(?!\d)")
 
 
-def with_kernel_size(genotype, size):
+def with_kernel_size(genotype: Genotype, size: int) -> Genotype:
     """The genotype with kernels of another size: "pib_conv_3x3" becomes "pib_conv_7x7".
 
     Pools stay, and so does an op that is not registered in that size, such as "dil_conv" in 7x7.
@@ -21,6 +22,10 @@ def with_kernel_size(genotype, size):
 
     Raises:
         ValueError: none of its ops comes in that size.
+
+    Example:
+        >>> kp.analysis.with_kernel_size(kp.genotypes.get("PIBCONV"), 7).normal[0]
+        ('pib_conv_7x7', 0)
     """
     variant = genotype.resolved().renamed(lambda op: resized(op, size))
     ops = {op for op, _ in variant.normal + variant.reduce}

@@ -4,6 +4,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -25,9 +26,18 @@ class Board(keras.callbacks.Callback):
         batch_size: training images a step.
         pictures: called with the model and a folder, writes .png files there; or None.
         clock: returns seconds.
+
+    Example:
+        >>> callback = kp.callbacks.Board("logs", batch_size=64)  # for fit(..., callbacks=[callback])
     """
 
-    def __init__(self, log_dir, batch_size, pictures=None, clock=time.monotonic):
+    def __init__(
+        self,
+        log_dir: str | Path,
+        batch_size: int,
+        pictures: Callable | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         super().__init__()
         self.log_dir, self.batch_size, self.pictures, self.clock = Path(log_dir), batch_size, pictures, clock
 

@@ -1,7 +1,9 @@
 """Runs that survive: everything that decides their future is saved, and `fit` goes on from there."""
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -46,12 +48,25 @@ class Checkpoint(keras.callbacks.Callback):
         ValueError: data without a position, or keep below 2; when training starts, as `CheckpointError`, a
             checkpoint of another run.
         OSError: a checkpoint cannot be written; the ones before it are untouched.
+
+    Example:
+        >>> checkpoint = kp.callbacks.Checkpoint("checkpoints", every_minutes=None, every_steps=100)
+        >>> checkpoint.last is None  # fit(..., callbacks=[checkpoint]) goes on from the newest one
+        True
     """
 
     def __init__(
-        self, directory, data=None, every_steps=None, every_minutes=10, keep=2, states=(),
-        go_on="fit again with the same Checkpoint", clock=time.monotonic, write=print,
-    ):  # fmt: skip
+        self,
+        directory: str | Path,
+        data: Any = None,
+        every_steps: int | None = None,
+        every_minutes: float = 10,
+        keep: int = 2,
+        states: Sequence = (),
+        go_on: str = "fit again with the same Checkpoint",
+        clock: Callable[[], float] = time.monotonic,
+        write: Callable[[str], Any] = print,
+    ):
         super().__init__()
         if data is not None and not hasattr(data, "position"):
             raise ValueError(

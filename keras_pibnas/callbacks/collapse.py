@@ -3,6 +3,9 @@
 Both criteria are those of DARTS+ (Liang et al., 2019, arXiv:1909.06035), section 3.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -19,9 +22,19 @@ class SkipLimit(keras.callbacks.Callback):
         monitor: what the best epoch has most of, from the logs of `fit`; without it there, the latest is best.
         at_least: epochs before which nothing is counted; the alphas begin at random.
         write: takes a line of text.
+
+    Example:
+        >>> callback = kp.callbacks.SkipLimit(2, restore=True)
     """
 
-    def __init__(self, limit=2, restore=False, monitor="val_accuracy", at_least=0, write=print):
+    def __init__(
+        self,
+        limit: int = 2,
+        restore: bool = False,
+        monitor: str = "val_accuracy",
+        at_least: int = 0,
+        write: Callable[[str], Any] = print,
+    ):
         super().__init__()
         if limit < 1 or at_least < 0:
             raise ValueError(
@@ -70,9 +83,12 @@ class StableRanking(keras.callbacks.Callback):
         epochs: N; DARTS+ has ten.
         at_least: epochs before which the search does not stop.
         write: takes a line of text.
+
+    Example:
+        >>> callback = kp.callbacks.StableRanking(epochs=10)
     """
 
-    def __init__(self, epochs=10, at_least=0, write=print):
+    def __init__(self, epochs: int = 10, at_least: int = 0, write: Callable[[str], Any] = print):
         super().__init__()
         if epochs < 1 or at_least < 0:
             raise ValueError(

@@ -14,9 +14,12 @@ class DropPathSchedule(keras.callbacks.Callback):
 
     Raises:
         ValueError: when training starts, if the model has no drop path: build it with a `drop_path` above 0.
+
+    Example:
+        >>> callback = kp.callbacks.DropPathSchedule(rate=0.2, epochs=600)
     """
 
-    def __init__(self, rate, epochs):
+    def __init__(self, rate: float, epochs: int):
         super().__init__()
         self.rate, self.epochs = rate, epochs
 

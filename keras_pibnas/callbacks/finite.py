@@ -1,5 +1,7 @@
 """An early end where the loss is not finite."""
 
+from typing import Any
+
 import keras
 
 from keras_pibnas.runs.trouble import check_loss
@@ -9,9 +11,18 @@ class FiniteLoss(keras.callbacks.Callback):
     """Stops a run whose loss is not finite with `NotFinite`: looks at the loss of every step.
 
     Args: checkpoint: a `Checkpoint`, whose last file the error names, or None.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> try:
+        ...     model.fit(np.full((2, 1), np.nan), np.ones(2), verbose=0, callbacks=[kp.callbacks.FiniteLoss()])
+        ... except kp.runs.NotFinite:
+        ...     print("stopped at the first step")
+        stopped at the first step
     """
 
-    def __init__(self, checkpoint=None):
+    def __init__(self, checkpoint: Any = None):
         super().__init__()
         self.checkpoint, self.epoch = checkpoint, 0
 

@@ -2,7 +2,9 @@
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -17,9 +19,17 @@ class TimeLeft(keras.callbacks.Callback):
             terminal and 60 elsewhere.
         clock: returns seconds.
         write: takes a line of text.
+
+    Example:
+        >>> callback = kp.callbacks.TimeLeft(every=60)
     """
 
-    def __init__(self, every="auto", clock=time.monotonic, write=print):
+    def __init__(
+        self,
+        every: float | str | None = "auto",
+        clock: Callable[[], float] = time.monotonic,
+        write: Callable[[str], Any] = print,
+    ):
         super().__init__()
         self.every = (None if sys.stdout.isatty() else 60) if every == "auto" else every
         self.clock, self.write = clock, write
@@ -55,9 +65,18 @@ class Progress(keras.callbacks.Callback):
         directory: an existing directory.
         every: seconds between two writings within an epoch.
         clock, now: return seconds, the second one since 1970.
+
+    Example:
+        >>> callback = kp.callbacks.Progress(".", every=5)  # keras-pibnas watch shows what it writes
     """
 
-    def __init__(self, directory, every=5, clock=time.monotonic, now=time.time):
+    def __init__(
+        self,
+        directory: str | Path,
+        every: float = 5,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ):
         super().__init__()
         self.path, self.every, self.clock, self.now = Path(directory) / "progress.json", every, clock, now
         self.epoch = self.step = self.begun = self.done = 0

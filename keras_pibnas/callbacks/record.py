@@ -12,9 +12,16 @@ class HistoryRecorder(keras.callbacks.Callback):
 
     Args:
         directory: an existing directory.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit(np.ones((2, 1)), np.ones(2), verbose=0, callbacks=[kp.callbacks.HistoryRecorder(".")])
+        >>> [row["epoch"] for row in kp.runs.read_table("history.csv")]
+        ['1']
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | Path):
         super().__init__()
         self.directory = Path(directory)
 
@@ -29,6 +36,9 @@ class SearchRecorder(HistoryRecorder):
     Args:
         directory: an existing directory. It gets `history.csv`, `genotype.json` (the current genotype),
             `genotypes.jsonl` (one line an epoch) and `alphas.npz` (the initial alphas, then every epoch's).
+
+    Example:
+        >>> callback = kp.callbacks.SearchRecorder(".")  # for supernet.fit(..., callbacks=[callback])
     """
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -21,6 +21,10 @@ class Count:
         extra: what the convention of the PIBConv paper's Table 1 counts besides: the bias of a linear layer, 2 for
             every element that a normalization gives, 1 for every element that an activation gives, 1 for every element
             that a pooling reads.
+
+    Example:
+        >>> kp.costs.Count(params=3, macs=10, extra=2) + kp.costs.Count(1, 1, 1)
+        Count(params=4, macs=11, extra=3)
     """
 
     params: int
@@ -38,7 +42,13 @@ class Count:
 
 @dataclass(frozen=True)
 class Complexity(Count):
-    """`Count` of a model; layers: ((name, Count), ...) in the order of the model."""
+    """`Count` of a model; layers: ((name, Count), ...) in the order of the model.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, use_bias=False)])
+        >>> kp.analysis.complexity(model).macs  # 6 * 6 pixels, 3 * 3 * 3 inputs, 4 outputs
+        3888
+    """
 
     layers: tuple = ()
 
@@ -57,6 +67,12 @@ def complexity(model: keras.Model) -> Complexity:
     Raises:
         ValueError: names the layers that cannot be counted, or says that the model is not a functional one, or that a
             side of its input is open.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, use_bias=False)])
+        >>> found = kp.analysis.complexity(model)
+        >>> found.params, found.macs, found.ptflops_macs
+        (108, 3888, 3888)
     """
     calls = calls_of(model)
     unknown = sorted({type(layer).__name__ for layer in calls if not _known(layer)})
@@ -67,8 +83,14 @@ def complexity(model: keras.Model) -> Complexity:
     return Complexity(*total, layers=counts)
 
 
-def calls_of(model):
-    """{layer: [its calls in this model, as Keras's graph nodes]}, in the order of the model."""
+def calls_of(model: keras.Model) -> dict:
+    """{layer: [its calls in this model, as Keras's graph nodes]}, in the order of the model.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="convolution")])
+        >>> {layer.name: len(calls) for layer, calls in kp.costs.calls_of(model).items()}["convolution"]
+        1
+    """
     graph = (model._functional if model.built else None) if isinstance(model, keras.Sequential) else model
     if not hasattr(graph, "operations"):
         raise ValueError(
@@ -90,8 +112,15 @@ def _known(layer):
     return type(layer) in HANDLERS or isinstance(layer, keras.Model)
 
 
-def count_layer(layer, nodes):
-    """`Count` of a layer that is called at those nodes, by the shapes of their inputs and outputs."""
+def count_layer(layer: keras.layers.Layer, nodes: list) -> Count:
+    """`Count` of a layer that is called at those nodes, by the shapes of their inputs and outputs.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, use_bias=False)])
+        >>> calls = kp.costs.calls_of(model)
+        >>> kp.costs.count_layer(model.layers[0], calls[model.layers[0]])
+        Count(params=108, macs=3888, extra=0)
+    """
     if isinstance(layer, keras.Model):
         inner = complexity(layer)
         return Count(inner.params, len(nodes) * inner.macs, len(nodes) * inner.extra)
@@ -105,7 +134,7 @@ def _shape(tensors):
     return tuple(tensors[0].shape[1:]) if len(tensors) == 1 else None
 
 
-def count_call(layer, input_shape: tuple) -> tuple[Count, tuple]:
+def count_call(layer: keras.layers.Layer, input_shape: tuple) -> tuple[Count, tuple]:
     """What a layer costs at a place of a network.
 
     Args:
@@ -117,6 +146,11 @@ def count_call(layer, input_shape: tuple) -> tuple[Count, tuple]:
 
     Raises:
         ValueError: a layer that `complexity` cannot count.
+
+    Example:
+        >>> count, shape = kp.costs.count_call(keras.layers.Conv2D(4, 3, padding="same", use_bias=False), (8, 8, 3))
+        >>> count.macs, shape
+        (6912, (8, 8, 4))
     """
     inputs = keras.Input(tuple(input_shape))
     outputs = layer(inputs)

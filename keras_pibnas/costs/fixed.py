@@ -18,6 +18,10 @@ def sides(plans: Sequence[CellPlan], input_shape: tuple, stem: str) -> list[tupl
     Returns:
         For each cell, ((h, w) of the output of the cell before the last, (h, w) of the cell's input states, (h, w) of
         its nodes).
+
+    Example:
+        >>> kp.costs.sides(kp.topology.plan(2, 2), (9, 8, 3), "conv3x3")[0]
+        ((9, 8), (9, 8), (5, 4))
     """
     shape = STEMS[stem](2, name="stem").compute_output_shape((None, *input_shape))
     before = states = tuple(shape[1:3])
@@ -33,6 +37,10 @@ def fixed_cost(plans: Sequence[CellPlan], input_shape: tuple, num_classes: int, 
     """Stem, preprocessing of each cell and classifier, as `build_network` has them.
 
     Args: plans: of `topology.plan`; input_shape: (height, width, channels); num_classes; stem: its name.
+
+    Example:
+        >>> kp.costs.fixed_cost(kp.topology.plan(2, 2), (8, 8, 3), num_classes=10, stem="conv3x3").params
+        776
     """
     counted = {}
 

@@ -136,7 +136,7 @@ def rotated(dataset, step):
     return dataset.skip(step).concatenate(dataset.take(step))
 
 
-def bilevel(train, valid):
+def bilevel(train: tf.data.Dataset, valid: tf.data.Dataset) -> tf.data.Dataset:
     """Pairs training and validation batches, as a search step takes them.
 
     An epoch is one pass over `train`; `valid` is repeated where it is shorter. Datasets as `Splits.batches`
@@ -153,6 +153,13 @@ def bilevel(train, valid):
 
     Raises:
         ValueError: datasets that are not batched, of other structure, empty, endless, or of different images.
+
+    Example:
+        >>> halves = kp.data.load("digits", side=8).halves(seed=0)
+        >>> pairs = kp.data.bilevel(halves.batches("train", 64), halves.batches("valid", 64))
+        >>> (x, y), (x_valid, y_valid) = next(iter(pairs))
+        >>> x.shape, y_valid.shape
+        (TensorShape([64, 8, 8, 1]), TensorShape([64]))
     """
     lengths = [_checked(name, dataset) for name, dataset in (("train", train), ("valid", valid))]
     shapes = [dataset.element_spec[0].shape[1:] for dataset in (train, valid)]

@@ -22,9 +22,19 @@ class RandomResizedCrop(keras.layers.Layer):
 
     Raises:
         ValueError: limits that are not positive, in order, and for the area at most 1.
+
+    Example:
+        >>> kp.data.RandomResizedCrop(seed=0)(np.ones((2, 8, 8, 3), "float32"), training=True).shape
+        TensorShape([2, 8, 8, 3])
     """
 
-    def __init__(self, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3), seed=None, **kwargs):
+    def __init__(
+        self,
+        area: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        seed: int | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if not 0 < area[0] <= area[1] <= 1 or not 0 < ratio[0] <= ratio[1]:
             raise ValueError(
@@ -62,6 +72,10 @@ def imagenet_augmentation(area: tuple[float, float] = (0.08, 1.0), flip: bool = 
     Args:
         area: (least, most) part of an image's area that a crop covers.
         flip: whether half of the images are mirrored.
+
+    Example:
+        >>> kp.data.imagenet_augmentation()(np.full((2, 8, 8, 3), 128.0, "float32"), training=True).shape
+        TensorShape([2, 8, 8, 3])
     """
     layers = [RandomResizedCrop(area), *([keras.layers.RandomFlip("horizontal")] if flip else [])]
     return keras.Sequential([*layers, color_jitter(0.4, 0.4, 0.4, 0.2)], name="imagenet_augmentation")
@@ -75,6 +89,10 @@ def color_distortion_layer(strength: float) -> keras.layers.Layer:
 
     Raises:
         ValueError: a strength outside (0, 1].
+
+    Example:
+        >>> kp.data.color_distortion_layer(0.5)(np.full((2, 8, 8, 3), 128.0, "float32"), training=True).shape
+        TensorShape([2, 8, 8, 3])
     """
     if not 0 < strength <= 1:
         raise ValueError(f"The strength of a colour distortion should be above 0, at most 1. Received: {strength}")

@@ -36,8 +36,12 @@ def with_shape(dataset: tf.data.Dataset, input_shape: tuple[int, int, int]) -> t
     return shaped
 
 
-def check_images(spec: tf.TensorSpec, input_shape: tuple[int, int, int]):
-    """Raises ValueError where images of a specification cannot be of shape (B, *input_shape), naming both shapes."""
+def check_images(spec: tf.TensorSpec, input_shape: tuple[int, int, int]) -> None:
+    """Raises ValueError where images of a specification cannot be of shape (B, *input_shape), naming both shapes.
+
+    Example:
+        >>> kp.data.check_images(tf.TensorSpec((None, 8, 8, 3)), (8, 8, 3))
+    """
     shape = getattr(spec, "shape", None)
     if shape is None or not shape.is_compatible_with((None, *input_shape)):
         raise ValueError(

@@ -26,6 +26,12 @@ class Splits:
         mean, std: per channel, of pixels scaled to [0, 1].
         flip: whether a mirrored image means the same.
         task: "multiclass", "multilabel" or "regression".
+
+    Example:
+        >>> arrays = {"train": (np.zeros((4, 8, 8, 1), "uint8"), np.array([0, 1, 0, 1], "int32"))}
+        >>> splits = kp.data.Splits(arrays, class_names=("even", "odd"), mean=(0.5,), std=(0.25,))
+        >>> splits.input_shape, splits.num_classes
+        ((8, 8, 1), 2)
     """
 
     arrays: dict

@@ -22,7 +22,12 @@ _WANTED: list[str] = []  # by `use`, innermost last; replicas of a strategy run 
 
 
 def names() -> tuple[str, ...]:
-    """The names of all registered engines, sorted."""
+    """The names of all registered engines, sorted.
+
+    Example:
+        >>> kp.engine.names()
+        ('plain', 'tensorflow')
+    """
     return tuple(sorted(_ENTRIES))
 
 
@@ -37,6 +42,11 @@ def register(name: str, make: Callable[[], Engine], suits: Callable[[], bool]) -
 
     Raises:
         ValueError: the name is taken, or is "auto".
+
+    Example:
+        >>> kp.engine.register("mine", lambda: kp.engine.Engine(), suits=lambda: False)
+        >>> "mine" in kp.engine.names()
+        True
     """
     if name in _ENTRIES or name == AUTO:
         raise ValueError(f"Engine {name!r} is there already. Known: {AUTO}, {', '.join(names())}")
@@ -51,6 +61,11 @@ def current() -> Engine:
 
     Raises:
         ValueError: an unknown name, or an engine that cannot be used here.
+
+    Example:
+        >>> with kp.engine.use("plain"):
+        ...     kp.engine.current() == "plain"
+        True
     """
     return resolve(_WANTED[-1] if _WANTED else os.environ.get(VARIABLE) or AUTO)
 

@@ -22,6 +22,10 @@ class Gradient:
         aux: what the loss function returned beside the loss; of this replica.
         product: vector -> d/dmix <dL/dw, vector>: [normal, reduce], each (edges, ops); a tensor of the vector for each
             weight. None unless asked for by linearize=True.
+
+    Example:
+        >>> kp.engine.Gradient(value=[1.0], aux=None).product is None
+        True
     """
 
     value: Any
@@ -35,6 +39,10 @@ class Engine:
     Attributes:
         name: as `kp.engine.use` knows it.
         kernels: a module that has faster forms of functions of `engine.kernels`, or None.
+
+    Example:
+        >>> kp.engine.current().norm([np.array([3.0], "float32"), np.array([4.0], "float32")]).numpy().item()
+        5.0
     """
 
     name: str

@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -25,7 +26,13 @@ NEEDS = {
 FORMATS = tuple(NEEDS)
 
 
-def export(model, path, format="saved_model", normalization=None, representative=None):
+def export(
+    model: keras.Model,
+    path: str | Path,
+    format: str = "saved_model",
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+    representative: np.ndarray | None = None,
+) -> Path:
     """Writes a model for another runtime, with the normalization of its images.
 
     The input "images" is uint8 (B, H, W, C), raw pixels; the output "logits" is float32 (B, num_classes). Only the
@@ -48,6 +55,12 @@ def export(model, path, format="saved_model", normalization=None, representative
         ValueError: an unknown format, a model of several outputs, a missing or misshapen argument, a missing package;
             or a layer that the format cannot express, by name.
         OSError: the file cannot be written.
+
+    Example:
+        >>> genotype = kp.genotypes.random(("skip_connect",), nodes=1)
+        >>> model = kp.build_network(genotype, (8, 8, 1), 2, channels=2, layers=2)
+        >>> kp.interop.export(model, "model", "saved_model", normalization=((0.5,), (0.25,))).name
+        'model'
     """
     path = Path(path)
     check_format(format)
@@ -65,8 +78,12 @@ def export(model, path, format="saved_model", normalization=None, representative
     return path
 
 
-def check_format(format):
-    """Raises ValueError where a format is unknown, or a package that it needs is not installed."""
+def check_format(format: str) -> None:
+    """Raises ValueError where a format is unknown, or a package that it needs is not installed.
+
+    Example:
+        >>> kp.interop.check_format("saved_model")
+    """
     if format not in NEEDS:
         raise ValueError(f"Unknown format. Known: {', '.join(FORMATS)}. Received: format={format!r}")
     missing = [name for name in NEEDS[format] if importlib.util.find_spec(name) is None]

@@ -4,20 +4,38 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_pibnas.interop import export_runtimes
 from keras_pibnas.interop.export import check_normalization, serving_model
 
 
-def reference_logits(model, images, normalization=None):
-    """Logits (N, classes) of the Keras model for uint8 images (N, H, W, C). normalization: as in `export`."""
+def reference_logits(
+    model: keras.Model, images: np.ndarray, normalization: tuple[Sequence[float], Sequence[float]] | None = None
+) -> np.ndarray:
+    """Logits (N, classes) of the Keras model for uint8 images (N, H, W, C). normalization: as in `export`.
+
+    Example:
+        >>> images = keras.Input((8, 8, 1), name="images")
+        >>> model = keras.Model(images, keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(images)))
+        >>> kp.interop.reference_logits(model, np.zeros((3, 8, 8, 1), "uint8"), ((0.5,), (0.25,))).shape
+        (3, 2)
+    """
     return serving_model(model, check_normalization(model, normalization)).predict(images, verbose=0)["logits"]
 
 
-def compare_export(path, format, images, reference, labels=None, repeats=100):
+def compare_export(
+    path: str | Path,
+    format: str,
+    images: np.ndarray,
+    reference: np.ndarray,
+    labels: np.ndarray | None = None,
+    repeats: int = 100,
+) -> dict:
     """Runs an exported file in a process of its own, on one thread, under its runtime, and compares its logits.
 
     Args:
@@ -35,6 +53,14 @@ def compare_export(path, format, images, reference, labels=None, repeats=100):
 
     Raises:
         ValueError: the runtime cannot run the file; with the end of what it said.
+
+    Example:
+        >>> images = np.zeros((1, 8, 8, 1), "uint8")
+        >>> try:
+        ...     kp.interop.compare_export("missing.onnx", "onnx", images, np.zeros((1, 2)))
+        ... except ValueError as error:
+        ...     print("missing.onnx" in str(error))
+        True
     """
     logits, seconds = _run(format, path, images, repeats)
     difference = np.abs(logits - reference)

@@ -1,5 +1,9 @@
 """Weights of the published PyTorch code, into our models."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
 import numpy as np
 
 from keras_pibnas import layers
@@ -54,7 +58,7 @@ BATCH_NORM = {
 }
 
 
-def load_torch_weights(model, source):
+def load_torch_weights(model: keras.Model, source: Mapping[str, np.ndarray] | str | Path) -> None:
     """Loads weights of the published DARTS or PIBConv code.
 
     Args:
@@ -65,6 +69,14 @@ def load_torch_weights(model, source):
     Raises:
         ValueError: names that are missing, left over, or of another shape; nothing is assigned then. Entries of an
             auxiliary head are left aside where the model has none.
+
+    Example:
+        >>> model = kp.build_network("DARTS_V2", (8, 8, 3), channels=2, layers=2)
+        >>> try:
+        ...     kp.interop.load_torch_weights(model, {"stem.0.weight": np.zeros((6, 3, 3, 3))})
+        ... except ValueError as error:
+        ...     print("arrays" in str(error))
+        True
     """
     arrays = _read(source)
     wanted = list(_supernet(model) if isinstance(model, Supernet) else _network(model))

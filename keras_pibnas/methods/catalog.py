@@ -35,7 +35,12 @@ _PC_DARTS = _FIRST_ORDER | {
 
 
 def names() -> tuple[str, ...]:
-    """The names of all methods, sorted."""
+    """The names of all methods, sorted.
+
+    Example:
+        >>> "pc_darts" in kp.methods.names()
+        True
+    """
     return tuple(sorted(_METHODS))
 
 
@@ -44,6 +49,10 @@ def get(name: str | Method) -> Method:
 
     Raises:
         ValueError: names the known ones.
+
+    Example:
+        >>> kp.methods.get("pc_darts").partial
+        4
     """
     if isinstance(name, Method):
         return name
@@ -57,6 +66,11 @@ def register(name: str, method: Method) -> Method:
 
     Raises:
         ValueError: the name is taken or no string, or the method is no Method.
+
+    Example:
+        >>> method = kp.methods.register("sigmoid", kp.methods.Method(kp.methods.Sigmoid()))
+        >>> kp.methods.get("sigmoid") == method
+        True
     """
     if not isinstance(name, str) or not name:
         raise ValueError(f"A method's name is a string. Received: {name!r}")

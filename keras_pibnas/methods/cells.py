@@ -115,6 +115,12 @@ def genotype_mix(genotype: Genotype, cells: Sequence[CellSpec]) -> list[np.ndarr
 
     Raises:
         ValueError: an op that the space does not have, or another number of nodes.
+
+    Example:
+        >>> cells = [kp.methods.CellSpec(kind, 1, ("none", "skip_connect")) for kind in ("normal", "reduce")]
+        >>> pairs = (("skip_connect", 0), ("skip_connect", 1))
+        >>> kp.methods.genotype_mix(kp.Genotype(pairs, pairs, (2,), (2,)), cells)[0].tolist()
+        [[0.0, 1.0], [0.0, 1.0]]
     """
     genotype = genotype.resolved()
     if any(cell.nodes != genotype.nodes for cell in cells):

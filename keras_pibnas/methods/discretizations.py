@@ -17,6 +17,10 @@ class Discretization(Part):
     """How scores become a genotype, in NumPy. `none` is never taken, nor what has a score of 0, as masked entries do.
 
     Where a node is left with fewer than two edges, `none` stands for those that a Genotype wants: it adds zeros.
+
+    Example:
+        >>> kp.methods.get("fair_darts").discretization
+        Threshold(least=0.85, edges=2)
     """
 
     def __call__(self, scores, space, topology) -> Genotype:
@@ -51,6 +55,11 @@ class TopEdges(Discretization):
     """On each node, the `edges` incoming ones with the largest score of an op other than none, each with that op.
 
     DARTS (arXiv:1806.09055), section 2.4. Of equal scores the first edge and the first op win. Args: edges: 1 or 2.
+
+    Example:
+        >>> space, scores = kp.spaces.SearchSpace("two", ("skip_connect", "sep_conv_3x3")), [[0.6, 0.4], [0.3, 0.7]]
+        >>> kp.methods.TopEdges(2)((scores, scores), space, 1).normal
+        (('sep_conv_3x3', 1), ('skip_connect', 0))
     """
 
     edges: int = 2
@@ -73,6 +82,11 @@ class Threshold(Discretization):
     """As TopEdges(edges), but only edges whose score is at least `least`. FairDARTS (arXiv:1911.12126), section 4.3.
 
     Args: least: of a score; edges: how many at most on a node, 1 or 2.
+
+    Example:
+        >>> space, scores = kp.spaces.SearchSpace("two", ("skip_connect", "sep_conv_3x3")), [[0.9, 0.4], [0.3, 0.7]]
+        >>> kp.methods.Threshold(0.85)((scores, scores), space, 1).normal
+        (('skip_connect', 0), ('none', 1))
     """
 
     least: float = 0.85
@@ -98,6 +112,11 @@ class SkipLimited(Discretization):
 
     While there are more, the weakest of them loses its score, and the cell is derived again.
     `kept` does not know of the limit. Args: skips: how many at most.
+
+    Example:
+        >>> space, scores = kp.spaces.SearchSpace("two", ("skip_connect", "sep_conv_3x3")), [[0.9, 0.1], [0.8, 0.2]]
+        >>> kp.methods.SkipLimited(1)((scores, scores), space, 1).normal
+        (('skip_connect', 0), ('sep_conv_3x3', 1))
     """
 
     skips: int = 2

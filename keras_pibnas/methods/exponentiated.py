@@ -14,6 +14,12 @@ class ExponentiatedGradient(keras.optimizers.Optimizer):
     simplex, such as those of `Simplex`; the gradient is the one by theta.
 
     Args: learning_rate: eta; floor: the least entry; further arguments as keras.optimizers.Optimizer.
+
+    Example:
+        >>> theta = keras.Variable([[0.5, 0.5]])
+        >>> kp.methods.ExponentiatedGradient(1.0).apply([np.array([[0.0, np.log(3.0)]], "float32")], [theta])
+        >>> np.round(theta.numpy(), 3).tolist()
+        [[0.75, 0.25]]
     """
 
     def __init__(self, learning_rate: float = 0.1, floor: float = 1e-5, name: str = "exponentiated_gradient", **kwargs):

@@ -28,6 +28,10 @@ class Stage(Part):
 
     Raises:
         ValueError: layers below 2 or ops below 1.
+
+    Example:
+        >>> kp.methods.Stage(layers=5, ops=1).mask([[0.2, 0.8], [0.6, 0.4]]).tolist()
+        [[False, True], [True, False]]
     """
 
     layers: int

@@ -16,6 +16,10 @@ class Penalty(Part):
     """A scalar that is added to the loss that the alphas move down.
 
     One penalty sees both kinds of cell: arch, noise and cells are pairs (normal, reduce).
+
+    Example:
+        >>> kp.methods.get("beta_darts").penalties
+        (BetaDecay(weight=Linear(first=0.0, last=50.0, begin=0.0, end=1.0)),)
     """
 
     def bind(self, **settings) -> "Penalty":
@@ -62,6 +66,12 @@ class ZeroOne(Weighted):
     FairDARTS (arXiv:1911.12126), section 4.2: equation (8) with power 2, (9) with power 1, without their constants.
 
     Args: weight: a number or a Schedule; power: at least 1.
+
+    Example:
+        >>> cells = [kp.methods.CellSpec(kind, 1, ("none", "skip_connect")) for kind in ("normal", "reduce")]
+        >>> arch = [{"alpha": np.full((2, 2), 100.0)}] * 2  # scores of 1
+        >>> float(kp.methods.ZeroOne(10.0)(kp.methods.Sigmoid(), arch, ((), ()), 0.0, cells))  # -10 / 4
+        -2.5
     """
 
     power: float = 2
@@ -84,6 +94,12 @@ class BetaDecay(Weighted):
     """weight * mean of logsumexp(alpha row) over the edges of both cells. Beta-DARTS (arXiv:2203.01665), equation (11).
 
     Args: weight: a number or a Schedule.
+
+    Example:
+        >>> cells = [kp.methods.CellSpec(kind, 1, ("none", "skip_connect")) for kind in ("normal", "reduce")]
+        >>> arch = [{"alpha": np.zeros((2, 2))}] * 2
+        >>> round(float(kp.methods.BetaDecay(1.0)(kp.methods.Softmax(), arch, ((), ()), 0.0, cells)), 4)  # log 2
+        0.6931
     """
 
     def value(self, relaxation, arch, cells, narrowed):
@@ -97,6 +113,12 @@ class Entropy(Weighted):
     """weight * mean of the entropy of a row, in nats, over the edges of both cells: drives each to one op.
 
     A row is of scores divided by their sum. Args: weight: a number or a Schedule; negative to drive ops to be alike.
+
+    Example:
+        >>> cells = [kp.methods.CellSpec(kind, 1, ("none", "skip_connect")) for kind in ("normal", "reduce")]
+        >>> arch = [{"alpha": np.zeros((2, 2))}] * 2
+        >>> round(float(kp.methods.Entropy(1.0)(kp.methods.Softmax(), arch, ((), ()), 0.0, cells)), 4)  # log 2
+        0.6931
     """
 
     def value(self, relaxation, arch, cells, narrowed):
@@ -112,6 +134,12 @@ class DirichletKL(Weighted):
     DrNAS (arXiv:2006.10355), section 3.2 and its code, which sums. Needs the tensorflow backend.
 
     Args: weight: a number or a Schedule.
+
+    Example:
+        >>> cells = [kp.methods.CellSpec(kind, 1, ("none", "skip_connect")) for kind in ("normal", "reduce")]
+        >>> arch = [{"alpha": np.zeros((2, 2))}] * 2  # concentrations of 1
+        >>> round(float(kp.methods.DirichletKL(1e-3)(kp.methods.Dirichlet(), arch, ((), ()), 0.0, cells)), 4)
+        0.0
     """
 
     def value(self, relaxation, arch, cells, narrowed):

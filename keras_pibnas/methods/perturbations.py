@@ -20,6 +20,10 @@ class Perturbation(Part):
     `Relaxation.narrow` leaves them: what they mask stays 0.
 
     Args: radius: a number or a Schedule.
+
+    Example:
+        >>> [issubclass(kind, kp.methods.Perturbation) for kind in (kp.methods.UniformNoise, kp.methods.Adversarial)]
+        [True, True]
     """
 
     radius: float | Schedule
@@ -48,7 +52,15 @@ class Perturbation(Part):
 @registered
 @dataclass(frozen=True)
 class UniformNoise(Perturbation):
-    """P(mix + U(-radius, radius)); P clips to [0, 1] and divides rows by their sums. SDARTS-RS, equation (7)."""
+    """P(mix + U(-radius, radius)); P clips to [0, 1] and divides rows by their sums. SDARTS-RS, equation (7).
+
+    Example:
+        >>> cell = kp.methods.CellSpec("normal", 1, ("none", "skip_connect"))
+        >>> pair = (np.array([[0.9, 0.1], [0.5, 0.5]]),) * 2
+        >>> moved, _ = kp.methods.UniformNoise(0.3)(pair, (np.array([[1.0, 0.0], [0.0, 0.0]]),) * 2, 0.0, (cell, cell))
+        >>> np.round(np.array(moved), 3).tolist()  # 0.9 + 0.3 is clipped to 1
+        [[0.909, 0.091], [0.5, 0.5]]
+    """
 
     def __call__(self, mix, noise, progress, cells, gradient=None):
         return tuple(_moved(*each, self.radius, progress) for each in zip(mix, noise or ((), ()), cells, strict=True))
@@ -64,6 +76,10 @@ class Adversarial(Perturbation):
     has fallen; that would take two more passes.
 
     Args: radius: a number or a Schedule; steps: how many, each a gradient of the training loss.
+
+    Example:
+        >>> kp.methods.Adversarial(radius=0.3).steps
+        7
     """
 
     steps: int = 7

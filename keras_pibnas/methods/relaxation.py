@@ -18,6 +18,11 @@ class Relaxation(Part):
 
     `mix` is a function of (arch, noise, progress): noise is drawn apart from it, so that all passes of a step share it.
     A subclass defines `mix` and `scores`, and `noise` if it draws. Masked entries (`CellSpec.mask`) are 0 in both.
+
+    Example:
+        >>> cell = kp.methods.CellSpec("normal", 1, ("none", "skip_connect"))
+        >>> kp.methods.Softmax().variables(cell)["alpha"][0]
+        (2, 2)
     """
 
     def variables(self, cell: CellSpec) -> dict:
@@ -78,7 +83,13 @@ class Alphas(Relaxation):
 @registered
 @dataclass(frozen=True)
 class Softmax(Alphas):
-    """The softmax of each row of alpha. DARTS (arXiv:1806.09055), equation (2)."""
+    """The softmax of each row of alpha. DARTS (arXiv:1806.09055), equation (2).
+
+    Example:
+        >>> cell = kp.methods.CellSpec("normal", 1, ("none", "skip_connect"))
+        >>> np.array(kp.methods.Softmax().mix({"alpha": np.zeros((2, 2))}, (), 0.0, cell)).tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
+    """
 
     def mix(self, arch, noise, progress, cell):
         return masked_softmax(arch["alpha"], cell)
@@ -90,7 +101,13 @@ class Softmax(Alphas):
 @registered
 @dataclass(frozen=True)
 class Sigmoid(Alphas):
-    """The sigmoid of each alpha: ops do not compete. FairDARTS (arXiv:1911.12126), section 4.1."""
+    """The sigmoid of each alpha: ops do not compete. FairDARTS (arXiv:1911.12126), section 4.1.
+
+    Example:
+        >>> cell = kp.methods.CellSpec("normal", 1, ("none", "skip_connect"))
+        >>> np.array(kp.methods.Sigmoid().mix({"alpha": np.zeros((2, 2))}, (), 0.0, cell)).tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
+    """
 
     def mix(self, arch, noise, progress, cell):
         return self.scores(arch, cell)
@@ -106,6 +123,10 @@ class Simplex(Relaxation):
     """The rows themselves, theta, which `ExponentiatedGradient` keeps on the simplex. GAEA (arXiv:2004.07802).
 
     At the start, all ops of an edge weigh the same. Args: rate: of that optimizer, eta.
+
+    Example:
+        >>> type(kp.methods.Simplex(rate=0.1).optimizer()).__name__
+        'ExponentiatedGradient'
     """
 
     rate: float = 0.1

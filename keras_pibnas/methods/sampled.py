@@ -24,6 +24,13 @@ class Gumbel(Alphas):
         temperature: a number or a Schedule, above 0.
         hard: whether one op of an edge is taken.
         mean, stddev: of alpha at the start.
+
+    Example:
+        >>> cell, tau = kp.methods.CellSpec("normal", 1, ("none", "skip_connect")), kp.methods.Linear(10.0, 0.1)
+        >>> relaxation = kp.methods.Gumbel(tau, hard=True)
+        >>> mix = relaxation.mix({"alpha": np.zeros((2, 2))}, relaxation.noise(cell, (0, 0, 0)), 0.5, cell)
+        >>> np.sort(mix, axis=1).tolist()  # one op an edge
+        [[0.0, 1.0], [0.0, 1.0]]
     """
 
     temperature: float | Schedule = 1.0
@@ -60,6 +67,12 @@ class Dirichlet(Alphas):
     The noise is uniform numbers (edges, ops): through the quantile function of the Gamma distribution they give a
     row, so that `mix` is a smooth function of alpha with the pathwise gradient. Without noise, and as scores: the mean,
     the concentrations divided by their sum. Needs the tensorflow backend. Args: mean, stddev: of alpha at the start.
+
+    Example:
+        >>> cell = kp.methods.CellSpec("normal", 1, ("none", "skip_connect"))
+        >>> arch = {"alpha": np.array([[0.0, 2.0], [0.0, 0.0]])}  # concentrations 1 : 3 and 1 : 1
+        >>> np.array(kp.methods.Dirichlet().scores(arch, cell)).tolist()
+        [[0.25, 0.75], [0.5, 0.5]]
     """
 
     def noise(self, cell, seed):
@@ -90,6 +103,11 @@ class Uniform(Alphas):
     Random search with weight sharing (Li and Talwalkar, arXiv:1902.07638). Each node keeps `keep` of its edges, each
     with an op that the mask allows, other than none. Noise: uniform numbers (edges,) and (edges, ops), whose largest
     decide. Without noise, and as scores: the mean over all draws. alpha has no effect.
+
+    Example:
+        >>> cell = kp.methods.CellSpec("normal", 1, ("none", "skip_connect", "sep_conv_3x3"))
+        >>> np.array(kp.methods.Uniform().scores({"alpha": np.zeros((2, 3))}, cell)).tolist()
+        [[0.0, 0.5, 0.5], [0.0, 0.5, 0.5]]
     """
 
     keep: int = field(default=2, kw_only=True)

@@ -9,7 +9,12 @@ from keras_pibnas.methods.part import Part, constant, registered
 
 
 class Schedule(Part):
-    """A number at each progress: subclasses define `value`."""
+    """A number at each progress: subclasses define `value`.
+
+    Example:
+        >>> kp.methods.schedule(0.5).value(0.1)
+        0.5
+    """
 
     def value(self, progress):
         """The number at a progress in [0, 1]: a float for a float, a scalar tensor for a scalar tensor."""
@@ -19,7 +24,12 @@ class Schedule(Part):
 @registered
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """One number, always."""
+    """One number, always.
+
+    Example:
+        >>> kp.methods.Constant(0.5).value(0.9)
+        0.5
+    """
 
     constant: float
 
@@ -55,7 +65,14 @@ class _Ramp(Schedule):
 @registered
 @dataclass(frozen=True)
 class Linear(_Ramp):
-    __doc__ = "A straight line. " + _Ramp.__doc__
+    """A straight line from `first` until `begin` to `last` from `end` on.
+
+    Args: first, last: numbers; begin, end: progress.
+
+    Example:
+        >>> kp.methods.Linear(10.0, 1.0).value(0.5)
+        5.5
+    """
 
     def value(self, progress):
         return self.first + (self.last - self.first) * self.fraction(progress)
@@ -64,7 +81,14 @@ class Linear(_Ramp):
 @registered
 @dataclass(frozen=True)
 class Cosine(_Ramp):
-    __doc__ = "Half a cosine: slow at both ends. " + _Ramp.__doc__
+    """Half a cosine, slow at both ends, from `first` until `begin` to `last` from `end` on.
+
+    Args: first, last: numbers; begin, end: progress.
+
+    Example:
+        >>> round(kp.methods.Cosine(1.0, 0.0).value(0.5), 4)
+        0.5
+    """
 
     def value(self, progress):
         angle = math.pi * self.fraction(progress)
@@ -75,7 +99,14 @@ class Cosine(_Ramp):
 @registered
 @dataclass(frozen=True)
 class Exponential(_Ramp):
-    __doc__ = "The same factor for each step: first * (last / first)**fraction, both above 0. " + _Ramp.__doc__
+    """The same factor for each step, first * (last / first)**fraction, both above 0, from `begin` to `end`.
+
+    Args: first, last: numbers; begin, end: progress.
+
+    Example:
+        >>> round(kp.methods.Exponential(1.0, 0.01).value(0.5), 4)
+        0.1
+    """
 
     def __post_init__(self):
         super().__post_init__()
@@ -94,6 +125,10 @@ def schedule(value: float | Schedule) -> Schedule:
 
     Raises:
         ValueError: neither.
+
+    Example:
+        >>> kp.methods.schedule(0.5)
+        Constant(constant=0.5)
     """
     if isinstance(value, Schedule):
         return value

@@ -1,5 +1,8 @@
 """Stateless randomness: all noise of a search follows from (seed, step, use)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -9,7 +12,7 @@ ALPHA_STEP, WEIGHT_STEP, PERTURBATION = range(3)
 _USES, _KINDS = 8, 2
 
 
-def fold_seed(seed, kind: str = "normal"):
+def fold_seed(seed: Sequence, kind: str = "normal") -> Any:
     """One stateless seed of (seed, step, use) and the kind of cell: [seed, (step * 8 + use) * 2 + kind].
 
     Different steps, uses and kinds give different seeds, up to step 2**27; TensorFlow scrambles both numbers, so that
@@ -22,6 +25,10 @@ def fold_seed(seed, kind: str = "normal"):
 
     Returns:
         An int32 tensor (2,).
+
+    Example:
+        >>> np.array(kp.methods.fold_seed((7, 3, kp.methods.WEIGHT_STEP), "reduce")).tolist()  # (3 * 8 + 1) * 2 + 1
+        [7, 51]
     """
     seed, step, use = seed
     seed = seed % 2**31 if isinstance(seed, int) else seed
@@ -53,6 +60,11 @@ def gumbels(shape, seed):
 
 
 def seeded(initializer: keras.Initializer, seed: int | None) -> keras.Initializer:
-    """The initializer with another seed; one that draws nothing is returned as it is."""
+    """The initializer with another seed; one that draws nothing is returned as it is.
+
+    Example:
+        >>> kp.methods.seeded(keras.initializers.RandomNormal(0.0, 1e-3), seed=5).seed
+        5
+    """
     config = initializer.get_config()
     return type(initializer).from_config(config | {"seed": seed}) if "seed" in config else initializer

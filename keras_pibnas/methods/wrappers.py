@@ -56,6 +56,13 @@ class EdgeNormalized(Wrapper):
     """inner's rows times q, the softmax of beta over the edges into a node. PC-DARTS (arXiv:1907.05737), section 3.3.
 
     Adds the variable "beta", (edges,), drawn from N(0, 1e-3**2). Edges on which nothing is allowed have q = 0.
+
+    Example:
+        >>> cell = kp.methods.CellSpec("normal", 1, ("none", "skip_connect"))
+        >>> relaxation = kp.methods.EdgeNormalized(kp.methods.Softmax())
+        >>> arch = {"alpha": np.zeros((2, 2)), "beta": np.log([3.0, 1.0])}
+        >>> np.round(relaxation.mix(arch, (), 0.0, cell), 3).tolist()  # edges weigh 3/4 and 1/4
+        [[0.375, 0.375], [0.125, 0.125]]
     """
 
     def variables(self, cell):
@@ -90,6 +97,12 @@ class Masked(Wrapper):
         inner: a Relaxation.
         mask: (edges, ops), true where an op stays, for both kinds of cell; or {"normal": ..., "reduce": ...}; or the
             names of ops that are left out, such as ("none",) — names that the space does not have change nothing.
+
+    Example:
+        >>> cell = kp.methods.CellSpec("normal", 1, ("none", "skip_connect"))
+        >>> relaxation = kp.methods.Masked(kp.methods.Softmax(), ("none",))
+        >>> np.array(relaxation.mix({"alpha": np.zeros((2, 2))}, (), 0.0, cell)).tolist()
+        [[0.0, 1.0], [0.0, 1.0]]
     """
 
     mask: tuple | dict
@@ -148,6 +161,12 @@ class Projected(Wrapper):
         inner: a Relaxation.
         fixed: (kind, row, op) triples: on that edge of that kind of cell, the op's name, or None for an edge that is
             taken out. The last one of an edge holds.
+
+    Example:
+        >>> cell = kp.methods.CellSpec("normal", 1, ("none", "skip_connect"))
+        >>> relaxation = kp.methods.Projected(kp.methods.Softmax(), (("normal", 0, "skip_connect"),))
+        >>> np.array(relaxation.mix({"alpha": np.zeros((2, 2))}, (), 0.0, cell)).tolist()
+        [[0.0, 1.0], [0.5, 0.5]]
     """
 
     fixed: tuple = ()
@@ -209,6 +228,12 @@ class SkipAssisted(Wrapper):
     Args:
         inner: a Relaxation.
         weight: of the skip connection, a number or a Schedule.
+
+    Example:
+        >>> cell, weight = kp.methods.CellSpec("normal", 1, ("none", "skip_connect")), kp.methods.Linear(1.0, 0.0)
+        >>> relaxation = kp.methods.SkipAssisted(kp.methods.Softmax(), weight)
+        >>> np.array(relaxation.mix({"alpha": np.zeros((2, 2))}, (), 0.75, cell)).tolist()
+        [[0.5, 0.75], [0.5, 0.75]]
     """
 
     weight: float | Schedule = 1.0

@@ -6,6 +6,7 @@ import keras
 
 from keras_pibnas import engine, genotypes, topology
 from keras_pibnas.distribution import ReplicatedMixin
+from keras_pibnas.genotypes import Genotype
 from keras_pibnas.layers import (
     AuxiliaryHead,
     BatchNorm,
@@ -32,6 +33,12 @@ class DiscreteNetwork(ReplicatedMixin, keras.Model):
         normalization: (mean, std) of the pixels that it was trained on, scaled to [0, 1]: two tuples of a float a
             channel, or None. It is saved with the model, and `interop.export` applies it.
         synchronized: as `build_network`.
+
+    Example:
+        >>> genotype = kp.genotypes.random(("skip_connect",), nodes=1)
+        >>> model = kp.build_network(genotype, (8, 8, 1), 2, channels=2, layers=2)
+        >>> isinstance(model, kp.network.DiscreteNetwork), model.normalization
+        (True, None)
     """
 
     normalization = None
@@ -53,16 +60,16 @@ class DiscreteNetwork(ReplicatedMixin, keras.Model):
 
 
 def build_network(
-    genotype,
-    input_shape=(32, 32, 3),
-    num_classes=10,
-    channels=36,
-    layers=20,
-    stem="conv3x3",
-    auxiliary=False,
-    drop_path=0.0,
-    synchronized=False,
-):
+    genotype: Genotype | str,
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    num_classes: int = 10,
+    channels: int = 36,
+    layers: int = 20,
+    stem: str = "conv3x3",
+    auxiliary: bool = False,
+    drop_path: float = 0.0,
+    synchronized: bool = False,
+) -> DiscreteNetwork:
     """The discrete network of a genotype, as DARTS evaluates it: a functional model whose layers are the ops.
 
     Args:
@@ -84,6 +91,11 @@ def build_network(
 
     Raises:
         ValueError: names the argument, its value and what would be right.
+
+    Example:
+        >>> genotype = kp.genotypes.random(("skip_connect", "sep_conv_3x3"), nodes=1)
+        >>> kp.build_network(genotype, (8, 8, 1), num_classes=2, channels=2, layers=2).output_shape
+        (None, 2)
     """
     genotype = _checked(genotype, input_shape, num_classes, stem)
     with synchronizing(bool(synchronized)), engine.current().building():
@@ -192,10 +204,17 @@ def _edge(pair, states, plan, name, drop_path):
     return y
 
 
-def inference_model(model):
+def inference_model(model: keras.Model) -> DiscreteNetwork:
     """The model without auxiliary head and drop path, sharing the layers of the one it is made from.
 
     Args: model: from `build_network` (or loaded from a file). Returns: a functional model, images to logits.
+
+    Example:
+        >>> genotype = kp.genotypes.random(("sep_conv_3x3",), nodes=1)
+        >>> model = kp.build_network(genotype, (8, 8, 1), 2, channels=2, layers=2, drop_path=0.2)
+        >>> plain = kp.network.inference_model(model)
+        >>> any("drop_path" in layer.name for layer in plain.layers)
+        False
     """
     # In the structure of the model's own, which older Keras wraps in a list.
     inputs = keras.tree.map_structure(lambda x: keras.Input(x.shape[1:], name="images"), model.input)

@@ -19,6 +19,10 @@ def create_run_directory(out: str | Path | None, command: str, config: dict) -> 
 
     Raises:
         ValueError: the directory holds something.
+
+    Example:
+        >>> kp.runs.create_run_directory("run", "search", {"epochs": 3}).name
+        'run'
     """
     directory = free_path(Path("runs", command)) if out is None else Path(out)
     if directory.is_dir() and any(directory.iterdir()):
@@ -29,7 +33,13 @@ def create_run_directory(out: str | Path | None, command: str, config: dict) -> 
 
 
 def free_path(path: Path) -> Path:
-    """The path, or the first of path-2, path-3, ... that does not exist."""
+    """The path, or the first of path-2, path-3, ... that does not exist.
+
+    Example:
+        >>> path = kp.runs.create_run_directory("run", "search", {})
+        >>> kp.runs.free_path(Path("run")).name
+        'run-2'
+    """
     number, candidate = 2, path
     while candidate.exists():
         candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
@@ -41,6 +51,11 @@ def read_config(directory: str | Path, command: str) -> dict:
 
     Raises:
         ValueError: the directory holds no run of that command.
+
+    Example:
+        >>> directory = kp.runs.create_run_directory("run", "search", {"epochs": 3})
+        >>> kp.runs.read_config(directory, "search")["epochs"]
+        3
     """
     path = Path(directory) / "config.json"
     try:

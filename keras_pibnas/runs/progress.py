@@ -1,29 +1,45 @@
 """How far a run is, in its `progress.json` and in words."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .files import is_chief, write_json
 
 
-def mark(directory, state):
-    """Puts another state into a run's `progress.json`, if there is one."""
+def mark(directory: str | Path, state: str) -> None:
+    """Puts another state into a run's `progress.json`, if there is one.
+
+    Example:
+        >>> kp.runs.write_json("progress.json", {"state": "running"})
+        >>> kp.runs.mark(".", "ended")
+    """
     path = Path(directory) / "progress.json"
     if path.exists() and is_chief():
         write_json(path, json.loads(path.read_text()) | {"state": state})
 
 
-def seconds_left(begun, todo):
+def seconds_left(begun: Sequence[float], todo: int) -> float:
     """Seconds for `todo` epochs, when the epochs so far and the next one began at the times `begun`.
 
     The first epoch, which also traces the model, counts only while there is no other.
+
+    Example:
+        >>> kp.runs.seconds_left([0.0, 60.0, 80.0], todo=3)  # 20 s an epoch, after the first one
+        60.0
     """
     begun = begun[1:] if len(begun) > 2 else begun
     return (begun[-1] - begun[0]) / (len(begun) - 1) * todo
 
 
-def duration(seconds):
-    """Seconds in words: "45 s", "12 min 5 s", "3 h 20 min"."""
+def duration(seconds: float) -> str:
+    """Seconds in words: "45 s", "12 min 5 s", "3 h 20 min".
+
+    Example:
+        >>> kp.runs.duration(725)
+        '12 min 5 s'
+    """
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
@@ -32,6 +48,11 @@ def duration(seconds):
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
-def one_line(message):
-    """Text, or an error's text, without line breaks."""
+def one_line(message: Any) -> str:
+    """Text, or an error's text, without line breaks.
+
+    Example:
+        >>> kp.runs.one_line("two   lines")
+        'two lines'
+    """
     return " ".join(str(message).split())

@@ -5,23 +5,37 @@ epoch and on from there leaves the files of one undisturbed run.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_pibnas.genotypes import Genotype
+
 from . import files
 
 
-def record_history(directory, epoch, logs):
-    """Puts a row into `history.csv`: the epoch (from 1) and `logs`, a dictionary of numbers."""
+def record_history(directory: str | Path, epoch: int, logs: Mapping[str, Any]) -> None:
+    """Puts a row into `history.csv`: the epoch (from 1) and `logs`, a dictionary of numbers.
+
+    Example:
+        >>> kp.runs.record_history(".", 1, {"loss": 2.0, "accuracy": 0.5})
+    """
     path = Path(directory) / "history.csv"
     rows = [row for row in files.read_table(path) if int(row["epoch"]) < epoch]
     files.write_table(path, [*rows, {"epoch": epoch, **_numbers(logs)}])
 
 
-def record_genotype(directory, epoch, genotype, logs=None):
-    """Writes `genotype.json` and puts a line into `genotypes.jsonl`: epoch (from 1), genotype, and `logs`."""
+def record_genotype(
+    directory: str | Path, epoch: int, genotype: Genotype, logs: Mapping[str, Any] | None = None
+) -> None:
+    """Writes `genotype.json` and puts a line into `genotypes.jsonl`: epoch (from 1), genotype, and `logs`.
+
+    Example:
+        >>> kp.runs.record_genotype(".", 1, kp.genotypes.get("DARTS_V2"))
+    """
     directory = Path(directory)
     path = directory / "genotypes.jsonl"
     rows = [row for row in files.read_lines(path) if row["epoch"] < epoch]
@@ -30,11 +44,17 @@ def record_genotype(directory, epoch, genotype, logs=None):
     genotype.save(directory / "genotype.json")
 
 
-def record_alphas(directory, epoch, supernet):
+def record_alphas(directory: str | Path, epoch: int, supernet: Any) -> None:
     """Puts the supernet's alphas into `alphas.npz` as row `epoch` (0: before training).
 
     Its arrays: `normal` and `reduce`, float32 of shape (epochs + 1, edges, ops), before the softmax;
     `primitives`, the op names of the last axis.
+
+    Example:
+        >>> space = kp.spaces.SearchSpace("two", ("none", "skip_connect"))
+        >>> kp.runs.record_alphas(".", 0, kp.Supernet(space, (8, 8, 1), 2, channels=2, layers=2, nodes=1))
+        >>> np.load("alphas.npz")["normal"].shape
+        (1, 2, 2)
     """
     path = Path(directory) / "alphas.npz"
     alphas = [keras.ops.convert_to_numpy(alpha)[None] for alpha in supernet.alphas]

@@ -7,7 +7,9 @@ import errno
 import hashlib
 import io
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,16 @@ SUFFIX = ".checkpoint"
 
 
 class DamagedCheckpoint(CheckpointError):
-    """A checkpoint file that is not what was written."""
+    """A checkpoint file that is not what was written.
+
+    Example:
+        >>> kp.runs.atomic_write("epoch-00000-step-0000000.checkpoint", "no checkpoint")
+        >>> try:
+        ...     kp.runs.read_snapshot("epoch-00000-step-0000000.checkpoint")
+        ... except kp.runs.DamagedCheckpoint as error:
+        ...     print(error)
+        epoch-00000-step-0000000.checkpoint does not begin as a checkpoint does. Received: b'no checkpoint'
+    """
 
 
 def snapshot_path(directory, epoch, step):
@@ -27,16 +38,24 @@ def snapshot_path(directory, epoch, step):
     return Path(directory) / f"epoch-{epoch:05d}-step-{step:07d}{SUFFIX}"
 
 
-def snapshots(directory):
-    """The checkpoint files of a directory, the oldest first."""
+def snapshots(directory: str | Path) -> list:
+    """The checkpoint files of a directory, the oldest first.
+
+    Example:
+        >>> kp.runs.snapshots(".")
+        []
+    """
     return sorted(Path(directory).glob(f"epoch-*{SUFFIX}"))
 
 
-def write_snapshot(path, arrays, meta):
+def write_snapshot(path: str | Path, arrays: Mapping[str, np.ndarray], meta: Any) -> None:
     """Writes named arrays and a JSON value.
 
     Raises:
         OSError: the file cannot be written; the files before it are untouched.
+
+    Example:
+        >>> kp.runs.write_snapshot("epoch-00000-step-0000000.checkpoint", {"w": np.zeros(2)}, {"epoch": 0})
     """
     content = io.BytesIO()
     np.savez(content, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
@@ -47,11 +66,17 @@ def write_snapshot(path, arrays, meta):
         file.write(content)
 
 
-def read_snapshot(path):
+def read_snapshot(path: str | Path) -> tuple:
     """(arrays, meta) as they were written.
 
     Raises:
         DamagedCheckpoint: names the file and what is wrong with it.
+
+    Example:
+        >>> kp.runs.write_snapshot("epoch-00000-step-0000000.checkpoint", {"w": np.zeros(2)}, {"epoch": 0})
+        >>> arrays, meta = kp.runs.read_snapshot("epoch-00000-step-0000000.checkpoint")
+        >>> arrays["w"].shape, meta
+        ((2,), {'epoch': 0})
     """
     head, _, content = Path(path).read_bytes().partition(b"\n")
     words = head.split()
@@ -66,13 +91,17 @@ def read_snapshot(path):
     return arrays, json.loads(arrays.pop("meta").tobytes())
 
 
-def newest_snapshot(directory, write=print):
+def newest_snapshot(directory: str | Path, write: Callable[[str], Any] = print) -> tuple | None:
     """(path, arrays, meta) of the newest checkpoint that is whole, or None where there is no file.
 
     A damaged one is named, renamed to *.damaged, and the one before it is tried.
 
     Raises:
         DamagedCheckpoint: there are files, and all are damaged.
+
+    Example:
+        >>> kp.runs.newest_snapshot(".") is None
+        True
     """
     damaged = []
     for path in reversed(snapshots(directory)):
@@ -97,6 +126,11 @@ def keep_newest(directory, keep):
         path.unlink()
 
 
-def no_space(error):
-    """Whether an OSError says that the disk, or the user's share of it, is full."""
+def no_space(error: OSError) -> bool:
+    """Whether an OSError says that the disk, or the user's share of it, is full.
+
+    Example:
+        >>> kp.runs.no_space(FileNotFoundError(2, "No such file or directory"))
+        False
+    """
     return error.errno in (errno.ENOSPC, errno.EDQUOT)

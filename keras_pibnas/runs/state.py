@@ -1,13 +1,19 @@
 """Everything in a model that decides how its training goes on, as named arrays."""
 
 import contextlib
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that does not fit the run that should go on from it."""
+    """A checkpoint that does not fit the run that should go on from it.
+
+    Example:
+        >>> issubclass(kp.runs.DamagedCheckpoint, kp.runs.CheckpointError)
+        True
+    """
 
 
 def build_optimizers(model):
@@ -38,19 +44,31 @@ def state_variables(model, metrics=False):
     return {f"{group}/{i}": variable for group, variables in groups.items() for i, variable in enumerate(variables)}
 
 
-def read_state(model, metrics=False):
-    """{name: array} of `state_variables`."""
+def read_state(model: keras.Model, metrics: bool = False) -> dict:
+    """{name: array} of `state_variables`.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> any(array.shape == (2, 1) for array in kp.runs.read_state(model).values())
+        True
+    """
     return {
         name: np.array(keras.ops.convert_to_numpy(variable))
         for name, variable in state_variables(model, metrics).items()
     }
 
 
-def set_state(model, arrays, metrics=False):
+def set_state(model: keras.Model, arrays: Mapping[str, np.ndarray], metrics: bool = False) -> None:
     """Assigns what `read_state` returned.
 
     Raises:
         CheckpointError: the arrays are those of another model; nothing has been assigned.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> kp.runs.set_state(model, kp.runs.read_state(model))
     """
     variables = state_variables(model, metrics)
     for name, variable in variables.items():

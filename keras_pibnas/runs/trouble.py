@@ -4,6 +4,8 @@ import math
 import os
 import signal
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -11,7 +13,12 @@ from keras_pibnas.schedules import Scaled
 
 
 class NotFinite(ArithmeticError):
-    """A loss, or a weight, that is not a finite number; the text names step, learning rate and last checkpoint."""
+    """A loss, or a weight, that is not a finite number; the text names step, learning rate and last checkpoint.
+
+    Example:
+        >>> issubclass(kp.runs.NotFinite, ArithmeticError)
+        True
+    """
 
 
 class Interrupted(SystemExit):
@@ -20,9 +27,13 @@ class Interrupted(SystemExit):
     Not caught, it ends the process with the text on standard error.
 
     Args: text; number: the signal's.
+
+    Example:
+        >>> str(kp.runs.Interrupted("Stopped at epoch 3.", number=15))
+        'Stopped at epoch 3.'
     """
 
-    def __init__(self, text, number):
+    def __init__(self, text: str, number: int):
         super().__init__(text)
         self.number = number
 
@@ -102,7 +113,7 @@ def scale_rate(model, factor, already=1.0):
         model.make_train_function(force=True)
 
 
-def halving(fit, checkpoint, times=10, write=print):
+def halving(fit: Callable, checkpoint: Any, times: int = 10, write: Callable[[str], Any] = print) -> Any:
     """Calls `fit` and, where it ends with `NotFinite`, again from the last checkpoint at half the learning rate.
 
     Args:
@@ -116,6 +127,10 @@ def halving(fit, checkpoint, times=10, write=print):
 
     Raises:
         NotFinite: the loss is still not finite.
+
+    Example:
+        >>> kp.runs.halving(lambda: "history", checkpoint=None)  # a fit that ends well is called once
+        'history'
     """
     while True:
         try:

@@ -12,7 +12,7 @@ from keras_pibnas import engine, optimizers, spaces
 from keras_pibnas.distribution import CompiledStepMixin, global_part
 from keras_pibnas.engine.interface import value_of
 from keras_pibnas.engine.replicas import on_real_images, replica_mean, replica_sum
-from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, Decided, Projected
+from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, Decided, Method, Projected
 from keras_pibnas.search.architecture import Architecture, resolve
 from keras_pibnas.search.check import check_pair, check_settings
 from keras_pibnas.search.derive import softmax
@@ -61,16 +61,29 @@ class Supernet(CompiledStepMixin, keras.Model):
         ValueError: names the argument, its value and what would be right.
 
     Example:
-        supernet = keras_pibnas.Supernet("pibconv", channels=16, layers=8)
-        supernet.compile(metrics=["accuracy"])
-        supernet.fit(keras_pibnas.data.bilevel(train, valid), validation_data=valid, epochs=50)
-        supernet.genotype()
+        >>> supernet = kp.Supernet("darts", (8, 8, 1), num_classes=2, channels=2, layers=2, nodes=1, order=1, seed=0)
+        >>> supernet.compile(metrics=["accuracy"])  # then: supernet.fit(kp.data.bilevel(train, valid), epochs=50)
+        >>> [alpha.shape for alpha in supernet.alphas], supernet.genotype().nodes
+        ([TensorShape([2, 8]), TensorShape([2, 8])], 1)
     """
 
     def __init__(
-        self, space="pibconv", input_shape=(32, 32, 3), num_classes=10, channels=16, layers=8, nodes=4,
-        stem="conv3x3", order=2, hvp="exact", seed=None, remat=False, method="darts", synchronized=False, **kwargs,
-    ):  # fmt: skip
+        self,
+        space: str | spaces.SearchSpace = "pibconv",
+        input_shape: tuple[int, int, int] = (32, 32, 3),
+        num_classes: int = 10,
+        channels: int = 16,
+        layers: int = 8,
+        nodes: int = 4,
+        stem: str = "conv3x3",
+        order: int = 2,
+        hvp: str = "exact",
+        seed: int | None = None,
+        remat: bool = False,
+        method: str | Method = "darts",
+        synchronized: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.space = spaces.get(spaces.SearchSpace(**space) if isinstance(space, dict) else space)
         self.settings = check_settings(

@@ -1,6 +1,7 @@
 """Named search spaces."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_pibnas.spaces.registry import build_edges, canonical, expanded_name
@@ -16,6 +17,10 @@ class SearchSpace:
         name: of the space.
         primitives: op names, in the order of the columns of alpha.
         pool_norm: whether pools in the supernet are followed by a batch normalization without gamma and beta.
+
+    Example:
+        >>> kp.spaces.SearchSpace("small", ("none", "skip_connect", "sep_conv_3x3")).primitives
+        ('none', 'skip_connect', 'sep_conv_3x3')
     """
 
     name: str
@@ -35,11 +40,16 @@ class SearchSpace:
 _SPACES = {}
 
 
-def register(name, primitives, pool_norm=False):
+def register(name: str, primitives: Sequence[str], pool_norm: bool = False) -> "SearchSpace":
     """Adds a search space. Args: as `SearchSpace`. Returns it.
 
     Raises:
         ValueError: the name is taken, an op is unknown or stands twice, or there is nothing but `none`.
+
+    Example:
+        >>> space = kp.spaces.register("three_ops", ("none", "skip_connect", "pib_conv_3x3"))
+        >>> kp.spaces.get("three_ops") == space
+        True
     """
     primitives = tuple(primitives)
     if name in _SPACES:
@@ -53,16 +63,25 @@ def register(name, primitives, pool_norm=False):
     return _SPACES[name]
 
 
-def names():
-    """The names of all search spaces, sorted."""
+def names() -> tuple:
+    """The names of all search spaces, sorted.
+
+    Example:
+        >>> "pibconv" in kp.spaces.names()
+        True
+    """
     return tuple(sorted(_SPACES))
 
 
-def get(name):
+def get(name: str | SearchSpace) -> "SearchSpace":
     """The search space of that name (a SearchSpace is returned as it is); `pibconv_f3.5` is `pibconv(3.5)`.
 
     Raises:
         ValueError: names the known ones.
+
+    Example:
+        >>> kp.spaces.get("darts").primitives[:3]
+        ('none', 'max_pool_3x3', 'avg_pool_3x3')
     """
     if isinstance(name, SearchSpace):
         return name
@@ -73,7 +92,7 @@ def get(name):
     raise ValueError(f"Unknown search space {name!r}. Known: {', '.join(names())}, and pibconv_f3.5 for F = 3.5")
 
 
-def pibconv(expansion=2):
+def pibconv(expansion: float = 2) -> "SearchSpace":
     """The `pibconv` space with another inverted bottleneck ratio (the paper tried 1.5 to 4.5; section 2).
 
     Args:
@@ -84,6 +103,10 @@ def pibconv(expansion=2):
 
     Raises:
         ValueError: F is out of range.
+
+    Example:
+        >>> kp.spaces.pibconv(expansion=4).primitives[-1]
+        'avg_pool_3x3'
     """
     if not isinstance(expansion, int | float) or not 0.01 <= expansion <= 100:
         raise ValueError(f"The expansion F is a number from 0.01 to 100. Received: expansion={expansion!r}")

@@ -2,7 +2,10 @@
 
 import inspect
 import re
+from collections.abc import Callable
 from functools import partial
+
+import keras
 
 from keras_pibnas import genotypes, layers
 from keras_pibnas.spaces.per_branch import PerBranch
@@ -15,7 +18,7 @@ _EXPANDED = r"(pib_conv_\dx\d)_f(\d+(?:\.\d+)?)"
 genotypes.OP_PATTERNS.append(_EXPANDED)
 
 
-def register_op(name, factory):
+def register_op(name: str, factory: Callable) -> None:
     """Adds an op, under which name spaces and genotypes may then use it.
 
     Args:
@@ -27,6 +30,12 @@ def register_op(name, factory):
 
     Raises:
         ValueError: the name is taken.
+
+    Example:
+        >>> from functools import partial
+        >>> kp.spaces.register_op("my_pib_conv", partial(kp.layers.PIBConv, kernel_size=9))
+        >>> kp.spaces.build_op("my_pib_conv", channels=4).kernel_size
+        9
     """
     if name in _OPS or name in _ALIASES:
         raise ValueError(f"Op {name!r} is registered already. Received: name={name!r}; choose another.")
@@ -36,22 +45,37 @@ def register_op(name, factory):
     genotypes.OPS.add(name)
 
 
-def register_alias(alias, name):
-    """Lets another name stand for a registered op."""
+def register_alias(alias: str, name: str) -> None:
+    """Lets another name stand for a registered op.
+
+    Example:
+        >>> kp.spaces.register_alias("my_skip", "skip_connect")
+        >>> kp.spaces.canonical("my_skip")
+        'skip_connect'
+    """
     _ALIASES[alias] = canonical(name)
     genotypes.OPS.add(alias)
 
 
-def op_names():
-    """The names of all registered ops, sorted, without aliases."""
+def op_names() -> tuple:
+    """The names of all registered ops, sorted, without aliases.
+
+    Example:
+        >>> "pib_conv_3x3" in kp.spaces.op_names()
+        True
+    """
     return tuple(sorted(_OPS))
 
 
-def canonical(name):
+def canonical(name: str) -> str:
     """The registered name that a name or alias stands for.
 
     Raises:
         ValueError: names the op and the known ones.
+
+    Example:
+        >>> kp.spaces.canonical("dialated_conv_3x3")  # the spelling of the paper
+        'dil_conv_3x3'
     """
     name = _ALIASES.get(name, name)
     plain, expansion = _expanded(name)
@@ -76,7 +100,9 @@ def _factory(name):
     return _OPS[plain] if expansion is None else partial(_OPS[plain], expansion=expansion)
 
 
-def build_op(name, /, channels, strides=1, affine=True, branches=1, **kwargs):
+def build_op(
+    name: str, /, channels: int, strides: int = 1, affine: bool = True, branches: int = 1, **kwargs
+) -> keras.layers.Layer:
     """A Keras layer that computes an op.
 
     Args:
@@ -92,6 +118,11 @@ def build_op(name, /, channels, strides=1, affine=True, branches=1, **kwargs):
 
     Raises:
         ValueError: unknown op, or arguments that the op cannot take.
+
+    Example:
+        >>> op = kp.spaces.build_op("sep_conv_3x3", channels=8, strides=2)
+        >>> op(np.zeros((1, 16, 16, 8), "float32")).shape
+        TensorShape([1, 8, 8, 8])
     """
     factory = _factory(name)
     settings = {"strides": strides, "affine": affine, **kwargs}
