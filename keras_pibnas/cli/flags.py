@@ -152,6 +152,25 @@ SEARCH_FLAGS = {
     },
 }
 
+# Of a search, how a genotype is taken from trained supernets.
+SELECTION_FLAGS = {
+    "select": {
+        "default": "alphas",
+        "choices": ("alphas", "perturbation"),
+        "help": "ops by their alphas, or by what the trained supernet loses without them (DARTS-PT)",
+    },
+    "projection_epochs": {
+        "default": None,
+        "type": positive,
+        "help": "epochs of training between two decisions of --select perturbation; None: 10",
+    },
+    "samples": {
+        "default": None,
+        "type": positive,
+        "help": "genotypes that --method random_sharing draws and compares; None: 1000",
+    },
+}
+
 
 def called(command):
     """The words that start a command, as this process was started: "keras-pibnas search", "python -m apps.search"."""

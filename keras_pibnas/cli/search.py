@@ -3,7 +3,7 @@
 import keras
 
 import keras_pibnas as kp
-from keras_pibnas.cli import common, flags, long_runs
+from keras_pibnas.cli import common, flags, long_runs, selection
 
 PRESETS = {
     "paper": {
@@ -24,6 +24,7 @@ def build_parser():
         __doc__,
         flags.RUN_FLAGS,
         flags.SEARCH_FLAGS,
+        flags.SELECTION_FLAGS,
         space="pibconv",
         dataset="digits",
         data_dir=None,
@@ -49,6 +50,7 @@ def main(argv=None):
     parser = build_parser()
     with common.user_errors(parser):
         args = long_runs.resolve_arguments(parser, argv, PRESETS, "search")
+        selection.check(args)
         strategy = long_runs.strategy_of(args)
         long_runs.seeded(args)
         splits = kp.data.load(args.dataset, args.side, args.data_dir).halves(seed=args.seed)
@@ -58,29 +60,37 @@ def main(argv=None):
         directory = long_runs.directory_of(args, "search")
     weights = sum(int(keras.ops.size(weight)) for weight in supernet.network.trainable_variables)
     print(f"Searching {args.space} on {args.dataset}: {weights:,} weights, {directory}")
+    fit(supernet, pairs, valid, directory, parser.prog, args)
+    genotype = selection.select(supernet, pairs, valid, directory, parser.prog, args, configure)
+    if not kp.runs.is_chief():
+        return directory
+    genotype.save(directory / "genotype.json")
+    kp.runs.save_model(supernet, directory / "supernet.keras")
+    draw(directory, supernet, genotype, args)
+    print(f"\n{genotype}")
+    common.summary("The run directory holds:", directory, files(args))
+    return directory
+
+
+def fit(supernet, pairs, valid, directory, prog, args):
+    """Trains a supernet and records what it finds, from where the directory's last checkpoint stands."""
     limits = early_ends(args)
     saved = long_runs.checkpoint(directory, "search", pairs, args, limits)
-    progress = common.progress_callbacks(directory, args.batch_size, pictures)
-    recorders = [kp.callbacks.SearchRecorder(directory), *progress]
+    decides = not selection.by_sharing(args)
+    recorder = kp.callbacks.SearchRecorder if decides else kp.callbacks.HistoryRecorder
+    progress = common.progress_callbacks(directory, args.batch_size, pictures if decides else None)
 
-    def fit():
+    def run():
         supernet.fit(
             pairs,
             validation_data=valid,
             epochs=args.epochs,
             shuffle=False,  # the pairs are
             verbose=common.verbosity(),
-            callbacks=[*limits, *recorders, saved],
+            callbacks=[*limits, recorder(directory), *progress, saved],
         )
 
-    long_runs.run_with_exit_status(fit, saved, directory, parser.prog, args)
-    if not kp.runs.is_chief():
-        return directory
-    kp.runs.save_model(supernet, directory / "supernet.keras")
-    draw(directory, supernet)
-    print(f"\n{supernet.genotype()}")
-    common.summary("The run directory holds:", directory, FILES)
-    return directory
+    long_runs.run_with_exit_status(run, saved, directory, prog, args)
 
 
 def early_ends(args):
@@ -107,19 +117,19 @@ def build(splits, steps, args):
         args.space, splits.input_shape, splits.num_classes, args.channels, args.layers, args.nodes, args.stem,
         args.order, args.hvp, args.seed, args.remat, method_of(args), args.synchronized,
     )  # fmt: skip
-    schedule = common.cosine(args.learning_rate, args.epochs * steps, last=0.001)
-    supernet.compile(kp.optimizers.SGD(schedule), alpha_optimizer(args), engine=args.engine)
+    configure(supernet, args.learning_rate, args.epochs * steps, args)
     return supernet
 
 
+def configure(supernet, learning_rate, steps, args):
+    """Compiles a supernet for so many steps, whose learning rate goes down a cosine."""
+    schedule = common.cosine(learning_rate, steps, last=0.001)
+    supernet.compile(kp.optimizers.SGD(schedule), alpha_optimizer(args), engine=args.engine)
+
+
 def method_of(args):
-    """The method's name, where a search of one supernet ends in a genotype."""
-    method = kp.methods.get(args.method)
-    if isinstance(method.relaxation, kp.methods.Uniform):
-        raise ValueError(
-            "Shared weights alone choose no genotype: train them by kp.Supernet(method=...).fit, and rank genotypes by "
-            f"evaluate(genotype=). Received: --method {args.method}"
-        )
+    """The method's name. Raises ValueError: an unknown one."""
+    kp.methods.get(args.method)
     return args.method
 
 
@@ -133,20 +143,22 @@ def alpha_optimizer(args):
     return own
 
 
-def draw(directory, supernet):
-    """Draws what the search recorded: the cells, the mixing weights and the losses over the epochs."""
-    draw_cells(supernet, directory)
+def draw(directory, supernet, genotype, args):
+    """Draws what the search found and recorded: the cells, the mixing weights and the losses over the epochs."""
+    draw_cells(supernet, directory, genotype, selection.by_alphas(args))
+    kp.analysis.training_curves(directory / "history.csv", directory / "curves.png")
+    if selection.by_sharing(args):
+        return
     history, primitives = kp.analysis.read_alphas(directory / "alphas.npz")
     kp.analysis.alpha_curves(history["normal"], primitives, directory / "alphas_normal.png")
     kp.analysis.alpha_curves(history["reduce"], primitives, directory / "alphas_reduction.png")
-    kp.analysis.training_curves(directory / "history.csv", directory / "curves.png")
 
 
-def draw_cells(supernet, directory):
-    """Draws the cells that the alphas stand for now, with the weights of their ops."""
+def draw_cells(supernet, directory, genotype=None, weighted=True):
+    """Draws the cells of a genotype, or of the present one, with the weights of their ops if asked."""
     alphas = dict(zip(("normal", "reduce"), map(keras.ops.convert_to_numpy, supernet.alphas), strict=True))
-    genotype = supernet.genotype()
-    weights = kp.analysis.genotype_weights(genotype, alphas, supernet.space.primitives)
+    genotype = supernet.genotype() if genotype is None else genotype
+    weights = kp.analysis.genotype_weights(genotype, alphas, supernet.space.primitives) if weighted else None
     kp.analysis.plot_genotype(genotype, directory, weights)
 
 
@@ -174,3 +186,10 @@ FILES = {
     "progress.json": "how far the search is: `watch` shows it",
     "tensorboard": "logs: tensorboard --logdir",
 }
+
+
+def files(args):
+    """What the run directory holds: {name: what it is}."""
+    alphas = ("genotypes.jsonl", "alphas.npz", "alphas_normal.png", "alphas_reduction.png")
+    left_out = alphas if selection.by_sharing(args) else ()
+    return {name: what for name, what in FILES.items() if name not in left_out} | selection.files(args)

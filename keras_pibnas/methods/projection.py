@@ -69,9 +69,7 @@ def project(
         ValueError: every below 1, or an unknown monitor or mode.
     """
     projection = Projection(supernet, valid, every, seed, monitor, mode, callbacks)
-    supernet.fit(pairs, epochs=projection.epochs, callbacks=[*callbacks, projection], **kwargs)
-    projection.finish()
-    return supernet.genotype()
+    return projection.run(pairs, callbacks, **kwargs)
 
 
 class Projection(keras.callbacks.Callback):
@@ -99,13 +97,19 @@ class Projection(keras.callbacks.Callback):
         """Of training: between the first decision and the last."""
         return self.every * (len(self.rounds) - 1)
 
+    def run(self, pairs, callbacks=(), **kwargs):
+        """All decisions, with training between; returns the genotype. Args: as `project`."""
+        self.supernet.fit(pairs, epochs=self.epochs, callbacks=[*callbacks, self], **kwargs)
+        self.finish()
+        return self.supernet.genotype()
+
     def on_epoch_begin(self, epoch, logs=None):
         self.supernet.progress.assign(1.0)  # the search is over
         if self.done <= epoch // self.every:
             self._decide()
 
     def finish(self):
-        """Makes what is left of the decisions."""
+        """Makes the decisions that are left."""
         self.supernet.progress.assign(1.0)
         while self.done < len(self.rounds):
             self._decide()

@@ -1,4 +1,4 @@
-"""Random search with weight sharing: random genotypes, ranked by shared weights. Li and Talwalkar (arXiv:1902.07638)."""
+"""Random search with weight sharing, arXiv:1902.07638: random genotypes, ranked by the weights that they share."""
 
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
