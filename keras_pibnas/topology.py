@@ -7,6 +7,7 @@ NAS-Bench-201 (arXiv:2001.00326), section 2.
 from dataclasses import dataclass
 
 STEMS = ("conv3x3", "patchify", "imagenet")
+KINDS = ("normal", "reduce")
 _STEM_MULTIPLIER = {"conv3x3": 3, "patchify": 3, "imagenet": 1}  # channels of the stem, by those of a node
 
 # How nodes leave a cell: the Keras layer that joins the states (those that a genotype names, or the last one alone).
@@ -48,6 +49,11 @@ class Topology:
                 raise ValueError(f"{name} of a topology is a whole number of at least 1. Received: {name}={value!r}")
         if self.output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(OUTPUTS)}. Received: output={self.output!r}")
+
+    @property
+    def kinds(self) -> tuple:
+        """The kinds of cells: in a chain of cells, which read the one before, residual blocks reduce."""
+        return KINDS[:1] if self.inputs == 1 else KINDS
 
     @property
     def states(self) -> tuple:

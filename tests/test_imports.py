@@ -26,7 +26,7 @@ ALLOWED = {
     "layers": {"engine"},
     "genotypes": {"genotype_forms", "topology"},
     "skeleton": {"topology"},
-    "spaces": {"layers", "genotypes"},  # genotypes: its vocabulary learns the registered op names
+    "spaces": {"layers", "genotypes", "topology"},  # genotypes: its vocabulary learns the registered op names
     **MIDDLE,
     **{part: BASE | set(MIDDLE) | {"spaces"} for part in TOP},
     "callbacks": BASE | set(MIDDLE) | {"spaces", "runs"},  # runs: the functions that callbacks are shells around

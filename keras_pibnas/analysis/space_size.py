@@ -1,5 +1,6 @@
 """How many architectures a search space holds, exactly, as Python integers."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -10,15 +11,15 @@ from keras_pibnas import spaces
 NASNET, NETWORK, PATHS = "nasnet", "network", "paths"
 
 
-def space_size(space: str | spaces.SearchSpace = "darts", nodes: int = 4, **choices) -> dict:
+def space_size(space: str | spaces.SearchSpace = "darts", nodes: int | None = None, **choices) -> dict:
     """Sizes of a search space, by what is counted.
 
     Args:
-        space: a search space or its name (cells as DARTS has them), "nasnet" (cell level), "network" (network
-            level) or "paths" (topologies).
-        nodes: nodes of a cell, at least 1; of no meaning for the latter three.
-        **choices: `operations` of a space of cells, if another number than its own (none not counted); the
-            arguments of `nasnet_space_size`, of `network_space_size` and of `topology_paths`.
+        space: a search space or its name, "nasnet" (cell level), "network" (network level) or "paths" (topologies).
+        nodes: nodes of a cell, at least 1; None: the space's own; of no meaning for the latter three.
+        **choices: `operations` of a space of cells, if another number than its own (none not counted), where edges
+            and cells are as DARTS has them; the arguments of `nasnet_space_size`, of `network_space_size` and of
+            `topology_paths`.
 
     Returns:
         dict, description -> number of architectures.
@@ -37,10 +38,56 @@ def space_size(space: str | spaces.SearchSpace = "darts", nodes: int = 4, **choi
         return {"networks": network_space_size(**choices)}
     if space == PATHS:
         return {"paths through the resolutions": topology_paths(**choices)}
-    if space not in spaces.names() and isinstance(space, str):
-        raise ValueError(f"Unknown space {space!r}. Known: {', '.join((*spaces.names(), NASNET, NETWORK, PATHS))}")
-    own = len([op for op in spaces.get(space).primitives if op != "none"])
-    return darts_space_size(nodes, **{"operations": own, **choices})
+    if nodes is not None:
+        _check(nodes=nodes)
+    try:
+        space = spaces.get(space)
+    except ValueError as error:
+        raise ValueError(str(error).replace("search space", "space") + f". Or: {NASNET}, {NETWORK}, {PATHS}") from None
+    topology = space.cell(nodes)
+    if space.edges is None and (topology.inputs, topology.keep) == (2, 2):
+        return darts_space_size(topology.nodes, **{"operations": len(_choices(space, space.primitives)), **choices})
+    if choices:
+        raise ValueError(f"Space {space.name!r} has its own ops and edges. Received: {', '.join(choices)}")
+    return _edges_space_size(space, topology)
+
+
+def _choices(space, ops):
+    """The ops that a derived edge may have: `none` only where all edges of a node are kept."""
+    return [op for op in ops if op != "none" or space.topology.keep is None]
+
+
+def _edges_space_size(space, topology):
+    """As `darts_space_size`, of cells each edge of which has its own ops.
+
+    On a node that keeps k of its edges, which allow a, b, ... ops, the sum over k of its edges of the product of their
+    numbers: the elementary symmetric polynomial e_k(a, b, ...); where fewer edges allow any, of all these.
+    """
+    names = {"normal": "normal cells", "reduce": "reduction cells"} if len(topology.kinds) > 1 else {"normal": "cells"}
+    how = "all edges" if topology.keep is None else f"{_NUMBERS.get(topology.keep, topology.keep)} edges a node"
+    kept, free = {}, {}
+    for kind in topology.kinds:
+        counts = [
+            [len(_choices(space, space.ops_on(kind, source, node))) for source in range(topology.inputs + node)]
+            for node in range(topology.nodes)
+        ]
+        kept[f"{names[kind]}, {how}"] = math.prod(_ways(node, topology.keep) for node in counts)
+        free[f"{names[kind]}, edges unconstrained"] = math.prod(count + 1 for node in counts for count in node)
+    if topology.keep is None:
+        return kept
+    pairs = "normal and reduction cells"
+    kept |= {f"{pairs}, {how}": math.prod(kept.values())} if len(kept) > 1 else {}
+    return kept | free | ({f"{pairs}, edges unconstrained": math.prod(free.values())} if len(free) > 1 else {})
+
+
+_NUMBERS = {1: "one", 2: "two"}
+
+
+def _ways(counts, keep):
+    """e_keep of the counts above 0; of all of them where there are fewer."""
+    counts = [count for count in counts if count]
+    keep = len(counts) if keep is None else min(keep, len(counts))
+    return sum(math.prod(chosen) for chosen in itertools.combinations(counts, keep))
 
 
 def darts_cell_size(nodes: int = 4, operations: int = 7) -> int:

@@ -9,7 +9,7 @@ EVERY = "all"
 DIGITS = 4000
 # Flags of the three kinds of space: name -> (default, help).
 OPERATIONS = (None, "operations to choose from, none not counted; None: the space's own, 5 for nasnet")
-CELLS = {"nodes": (4, "nodes of a cell"), "operations": OPERATIONS}
+CELLS = {"nodes": (None, "nodes of a cell; None: the space's own, 4 in most"), "operations": OPERATIONS}
 NASNET = {
     "operations": OPERATIONS,
     "combinations": (2, "ways to combine two results, N"),
@@ -36,8 +36,9 @@ def build_parser():
     parser.add_argument(
         "--space",
         default=EVERY,
-        help="one of kp.spaces.names() (cells), nasnet (the lecture notes' formula), network (depth, width, "
-        f"kernel size, resolution, topology; together and each alone), paths (through the resolutions), or {EVERY}",
+        help="one of kp.spaces.names() or a JSON file of one (cells), nasnet (the lecture notes' formula), network "
+        "(depth, width, kernel size, resolution, topology; together and each alone), paths (through the resolutions), "
+        f"or {EVERY}",
     )
     for name, (default, text) in FLAGS.items():
         kinds = ", ".join(kind for kind, flags in KINDS.items() if name in flags)
@@ -52,10 +53,17 @@ def main(argv=None):
     parser = build_parser()
     args = flags.parse(parser, argv)
     with common.user_errors(parser):
-        names = (*kp.spaces.names(), "nasnet", "network", "paths") if args.space == EVERY else (args.space,)
+        names = (*every(args), "nasnet", "network", "paths") if args.space == EVERY else (args.space,)
         rows = [row for name in names for row in sizes(name, args)]
         refuse_unused(names, args, parser)
     print(tables.table(rows, args.format))
+
+
+def every(args):
+    """The names of all spaces; where cells of other sizes are asked for, of those whose edges are all alike."""
+    own = args.nodes is None and args.operations is None
+    found = {name: kp.spaces.get(name) for name in kp.spaces.names()}
+    return [name for name, space in found.items() if own or (space.edges is None and space.topology.keep is not None)]
 
 
 def sizes(name, args):

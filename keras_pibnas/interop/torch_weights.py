@@ -8,7 +8,6 @@ import numpy as np
 
 from keras_pibnas import layers
 from keras_pibnas.search import Supernet
-from keras_pibnas.search.edges import bundle_rows
 
 # What a layer's variables are called in PyTorch's module of the same op.
 PARTS = {
@@ -118,10 +117,11 @@ def _supernet(model):
     yield from _layer(model.network.stem, "stem")
     for index, cell in enumerate(model.network.cells):
         yield from _preprocessing(cell.preprocess_0, cell.preprocess_1, index)
-        for bundle, rows in zip(cell.bundles, bundle_rows(cell.nodes), strict=True):
+        for bundle, edges in zip(cell.bundles, cell.edges, strict=True):
             for op, column in zip(bundle.ops, bundle.columns, strict=True):
-                for block, row in enumerate(rows):
-                    yield from _layer(op, f"cells.{index}._ops.{row}._ops.{column}", block, len(rows))
+                for block, row in enumerate(edges.rows):
+                    place = column - sum(not allowed for allowed in cell.allowed[row][:column])  # on that edge
+                    yield from _layer(op, f"cells.{index}._ops.{row}._ops.{place}", block, len(edges.rows))
     yield from _layer(model.network.classifier, "classifier")
 
 

@@ -1,7 +1,7 @@
 """What papers on differentiable architecture search change: from alphas to op weights, and what hangs on it."""
 
 from .catalog import get, names, register
-from .cells import CellSpec, genotype_mix
+from .cells import CellSpec, cells_of, genotype_mix
 from .discretizations import Discretization, SkipLimited, Threshold, TopEdges
 from .expected_cost import ExpectedCost
 from .exponentiated import ExponentiatedGradient
@@ -56,6 +56,7 @@ __all__ = [
     "Uniform",
     "UniformNoise",
     "ZeroOne",
+    "cells_of",
     "fold_seed",
     "genotype_mix",
     "get",

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from keras_pibnas.genotypes import Genotype
-from keras_pibnas.spaces import canonical
-
-KINDS = ("normal", "reduce")
+from keras_pibnas.spaces import SearchSpace, canonical
+from keras_pibnas.topology import KINDS
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,14 @@ class CellSpec:
         return np.ones(self.shape, bool) if self.mask is None else np.array(self.mask, bool)
 
     @property
+    def computed(self) -> np.ndarray:
+        """(edges, ops) of bool: what a supernet has a layer for, allowed and not `none`."""
+        return self.allowed & np.array([canonical(name) != "none" for name in self.primitives])
+
+    @property
     def derivable(self) -> np.ndarray:
         """(edges, ops) of bool: what a genotype may take, allowed and not `none`."""
-        return self.allowed & np.array([canonical(name) != "none" for name in self.primitives])
+        return self.computed
 
     @property
     def same_node(self) -> np.ndarray:
@@ -93,6 +97,15 @@ class CellSpec:
     def masked(self, mask) -> "CellSpec":
         """The cell with less allowed: its mask and this one, (edges, ops)."""
         return replace(self, mask=self.allowed & np.array(mask_rows(mask, self.shape), bool))
+
+
+def cells_of(space: SearchSpace, nodes: int | None = None) -> tuple[CellSpec, ...]:
+    """The kinds of cells of a space, of so many nodes: (normal, reduce), or (normal,) where residual blocks reduce."""
+    topology = space.cell(nodes)
+    return tuple(
+        CellSpec(kind, topology.nodes, space.primitives, space.mask(kind, topology.nodes), topology.inputs)
+        for kind in topology.kinds
+    )
 
 
 def mask_rows(mask, shape: tuple[int, int]) -> tuple:
@@ -123,17 +136,27 @@ def genotype_mix(genotype: Genotype, cells: Sequence[CellSpec]) -> list[np.ndarr
         [[0.0, 1.0], [0.0, 1.0]]
     """
     genotype = genotype.resolved()
-    if any(cell.nodes != genotype.nodes for cell in cells):
-        raise ValueError(f"The genotype has {genotype.nodes} nodes a cell. Received: cells of {cells[0].nodes}")
-    return [_one_hot(getattr(genotype, cell.kind), cell) for cell in cells]
+    if any((cell.inputs, cell.nodes) != (genotype.inputs, genotype.nodes) for cell in cells):
+        raise ValueError(
+            f"The genotype has {genotype.nodes} nodes a cell, and {genotype.inputs} inputs. "
+            f"Received: cells of {cells[0].nodes} nodes and {cells[0].inputs} inputs"
+        )
+    return [_one_hot(genotype.cell(cell.kind), cell) for cell in cells]
 
 
-def _one_hot(pairs, cell):
+def _one_hot(genotype, cell):
     mix, columns = np.zeros(cell.shape), {canonical(name): i for i, name in enumerate(cell.primitives)}
     rows = {edge: row for row, edge in enumerate(zip(cell.sources, cell.targets, strict=True))}
-    for index, (op, source) in enumerate(pairs):
-        if canonical(op) != "none":
-            mix[rows[source, index // 2], column_of(op, columns)] += 1.0
+    for node, pairs in enumerate(genotype.nodes):
+        for op, source in pairs:
+            if canonical(op) != "none":
+                place = rows[source, node], column_of(op, columns)
+                if not cell.allowed[place]:
+                    raise ValueError(
+                        f"The space does not allow {op!r} on the edge from state {source} to node {node} of the "
+                        f"{cell.kind} cell."
+                    )
+                mix[place] += 1.0
     return mix
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_pibnas.genotypes import Genotype
-from keras_pibnas.methods.cells import KINDS, CellSpec
+from keras_pibnas.methods.cells import CellSpec, cells_of
 from keras_pibnas.methods.part import Part, registered
 from keras_pibnas.methods.sampled import best_edges
 from keras_pibnas.spaces import canonical
@@ -29,15 +29,14 @@ class Discretization(Part):
         Args:
             scores: (normal, reduce), each (edges, ops), as `Relaxation.scores` gives them.
             space: SearchSpace, whose primitives are the columns.
-            topology: has the number of `nodes`, and of `inputs` if it is not 2; or the number of nodes.
+            topology: has the number of `nodes`; or that number.
 
         Raises:
             ValueError: scores of another shape.
         """
-        nodes, inputs = getattr(topology, "nodes", topology), getattr(topology, "inputs", 2)
-        cells = [CellSpec(kind, nodes, space.primitives, inputs=inputs) for kind in KINDS]
+        cells = cells_of(space, getattr(topology, "nodes", topology))
         pairs = [self.pairs(_checked(table, cell), cell) for table, cell in zip(scores, cells, strict=True)]
-        states = tuple(range(inputs, inputs + nodes))
+        states = tuple(range(cells[0].inputs, cells[0].inputs + cells[0].nodes))
         return Genotype(*pairs, states, states)
 
     def pairs(self, scores: np.ndarray, cell: CellSpec) -> tuple:

@@ -26,9 +26,8 @@ class Architecture:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, method: Method, primitives, nodes: int, **settings) -> "Architecture":
+    def of(cls, method: Method, cells: tuple[CellSpec, CellSpec], **settings) -> "Architecture":
         """Args: settings: input_shape, num_classes and stem of the supernet, which penalties on costs are bound to."""
-        cells = tuple(CellSpec(kind, nodes, primitives) for kind in ("normal", "reduce"))
         state = random.getstate()  # initializers draw seeds from it, and weights should start as without them
         names = tuple(method.relaxation.variables(cells[0]))
         random.setstate(state)
@@ -70,6 +69,11 @@ class Architecture:
             columns.append((ops.ones_like(rows[:, 0]) if weights is None else weights)[:, None])
         return columns[0] if len(columns) == 1 else ops.concatenate(columns, -1)
 
+    @property
+    def narrow(self) -> tuple[CellSpec, ...]:
+        """The cells with what both the space and the method allow: what a supernet has layers for."""
+        return tuple(self.method.relaxation.narrow(cell) for cell in self.cells)
+
     def extra_ops(self, kind: str) -> tuple[str, ...]:
         """Names of the ops that the edges of a kind of cell have beyond the space's."""
         return self.method.relaxation.extra_ops(self.cells[kind == "reduce"])
@@ -79,7 +83,7 @@ class Architecture:
         perturbation = self.method.perturbation
         if perturbation is None:
             return self.complete(mix, variables, progress)
-        cells = [self.method.relaxation.narrow(cell) for cell in self.cells]
+        cells = self.narrow
 
         def own_columns(pair):
             found = gradient(self.complete(pair, variables, progress))
@@ -103,7 +107,7 @@ class Architecture:
 
     def genotype_mix(self, genotype, progress, dtype) -> list:
         """The completed op weights of a genotype, one-hot. Raises ValueError where the space has not got its ops."""
-        rows = methods.genotype_mix(genotype, self.cells)
+        rows = methods.genotype_mix(genotype, self.narrow)
         rows = [ops.convert_to_tensor(value.astype(dtype)) for value in rows]
         zeros = [ops.zeros((cell.edges, len(self.extra_ops(cell.kind))), dtype) for cell in self.cells]
         ones = [ops.ones((cell.edges, int(self.method.partial > 1)), dtype) for cell in self.cells]

@@ -1,5 +1,9 @@
 """What a user may hand to a supernet."""
 
+import warnings
+
+import numpy as np
+
 from keras_pibnas import topology
 from keras_pibnas.engine.replicas import strategy_replicas
 from keras_pibnas.layers.preprocess import STEMS
@@ -33,6 +37,21 @@ def check_settings(**settings):
         )
     topology.plan(settings["layers"], settings["channels"], nodes, nodes)
     return settings | {"input_shape": tuple(settings["input_shape"])}
+
+
+def check_edges(cells):
+    """Raises ValueError where no op enters a node, and warns where fewer edges do than a genotype keeps."""
+    for cell in cells:
+        counts = np.bincount(np.array(cell.targets)[cell.derivable.any(axis=1)], minlength=cell.nodes)
+        for node, count in enumerate(counts):
+            if not count:
+                raise ValueError(f"No edge into node {node} of the {cell.kind} cell allows an op other than none.")
+            if count < 2:
+                warnings.warn(
+                    f"Node {node} of the {cell.kind} cell has {count} edge that allows an op, of the 2 that a genotype "
+                    "keeps: none will stand for the rest.",
+                    stacklevel=3,
+                )
 
 
 def check_pair(data):

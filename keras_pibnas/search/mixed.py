@@ -8,7 +8,6 @@ from keras_pibnas.engine.kernels import add_n, bias_add, concatenate, constant, 
 from keras_pibnas.engine.replicas import replica_count
 from keras_pibnas.layers import Op, SharedOp
 from keras_pibnas.layers.batch_norm import synchronized_by_default
-from keras_pibnas.spaces import canonical
 
 
 class MixedBundle(keras.layers.Layer):
@@ -17,21 +16,18 @@ class MixedBundle(keras.layers.Layer):
     Edge e gives sum_o mix[e, o] * o(x). The weight is folded into each op's last kernel or normalization; what has no
     kernel (pools, identity) is computed once and weighted for all edges together; `none` adds nothing and is left out.
 
-    Args: space: SearchSpace; channels: C; strides; branches: E; extra: names of ops beyond the space's; family: an
-    object that layers have in common which differ in nothing but sizes, so that an engine may trace them once.
-    Call arguments: x; weights (E, O) of the ops, in the order of the space's primitives, then of the extra ones;
-    training.
+    Args: space: SearchSpace; names: {column: name} of the ops; channels: C; strides; branches: E; family: an object
+    that layers have in common: those of one `kind` differ in nothing but sizes, and an engine may trace them once.
+    Call arguments: x; weights (E, O) of the ops, in the order of the columns; training.
     """
 
-    def __init__(self, space, channels, strides, branches, extra=(), family=None, **kwargs):
+    def __init__(self, space, names, channels, strides, branches, family=None, **kwargs):
         super().__init__(autocast=False, **kwargs)  # weights stay float32, whatever floats the images have
         self.channels, self.strides, self.branches, self.family = channels, strides, branches, family
         self.synchronized = synchronized_by_default()
-        primitives = (*space.primitives, *extra)
-        self.columns = [i for i, name in enumerate(primitives) if canonical(name) != "none"]
+        self.columns, self.kind = tuple(names), tuple(names.items())
         self.ops = [
-            space.build_op(primitives[i], channels, strides, branches, dtype=self.dtype_policy)
-            for i in self.columns
+            space.build_op(name, channels, strides, branches, dtype=self.dtype_policy) for name in names.values()
         ]
 
     @property

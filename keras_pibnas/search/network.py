@@ -8,6 +8,7 @@ from keras_pibnas.layers.batch_norm import synchronizing
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.layers.preprocess import STEMS
 from keras_pibnas.search.cell import RelaxedCell, bundle_weights
+from keras_pibnas.search.edges import bundles_of
 
 
 class Family:
@@ -17,7 +18,7 @@ class Family:
 class RelaxedNetwork(keras.Model):
     """Stem, cells, average over the image, linear classifier. Its trainable variables are exactly the weights w.
 
-    Args: as `Supernet`.
+    Args: as `Supernet`; cells: (normal, reduce), CellSpec, what is allowed on their edges.
     extra: names of ops that the edges of normal and reduction cells have beyond the space's; partial: K, the ops of an
     edge see the first C / K channels.
     Call arguments: images (B, H, W, C); mix: the op weights [normal, reduce], float32, each (edges, columns): a column
@@ -26,19 +27,20 @@ class RelaxedNetwork(keras.Model):
     """
 
     def __init__(
-        self, space, input_shape, num_classes, channels, layers, nodes, stem, synchronized=False, extra=((), ()),
+        self, space, input_shape, num_classes, channels, layers, cells, stem, synchronized=False, extra=((), ()),
         partial=1, **kwargs,
     ):  # fmt: skip
         super().__init__(autocast=False, **kwargs)  # op weights stay float32, whatever floats the images have
         dtype, family = self.dtype_policy, Family()
-        self.nodes = nodes
+        self.edges = [bundles_of(cell) for cell in cells]
         with synchronizing(synchronized):
             self.stem = STEMS[stem](3 * channels, dtype=dtype, name="stem")
-            plans = topology.plan(layers, channels, nodes, nodes)
+            plans = topology.plan(layers, channels, cells[0].nodes, cells[1].nodes)
             self.cells = [
                 RelaxedCell(
-                    space, plan, nodes, family, extra[plan.reduction], partial, dtype=dtype, name=f"cell_{plan.index}"
-                )
+                    space, plan, cells[plan.reduction], family, extra[plan.reduction], partial, dtype=dtype,
+                    name=f"cell_{plan.index}",
+                )  # fmt: skip
                 for plan in plans
             ]
             features = plans[-1].out_channels
@@ -63,7 +65,8 @@ class RelaxedNetwork(keras.Model):
 
     def call(self, images, mix, training=False):
         call = engine.current().call
-        mix = [bundle_weights(ops.convert_to_tensor(weights), self.nodes) for weights in mix]
+        pairs = zip(mix, self.edges, strict=True)
+        mix = [bundle_weights(ops.convert_to_tensor(weights), edges) for weights, edges in pairs]
         first = second = call(self.stem, ops.cast(images, self.compute_dtype), training=training)
         for cell in self.cells:
             first, second = second, cell((first, second), mix=mix[cell.plan.reduction], training=training)

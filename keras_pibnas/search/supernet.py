@@ -12,9 +12,9 @@ from keras_pibnas import engine, optimizers, spaces
 from keras_pibnas.distribution import CompiledStepMixin, global_part
 from keras_pibnas.engine.interface import value_of
 from keras_pibnas.engine.replicas import on_real_images, replica_mean, replica_sum
-from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, Decided, Method, Projected
+from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, Decided, Method, Projected, cells_of
 from keras_pibnas.search.architecture import Architecture, resolve
-from keras_pibnas.search.check import check_pair, check_settings
+from keras_pibnas.search.check import check_edges, check_pair, check_settings
 from keras_pibnas.search.derive import softmax
 from keras_pibnas.search.gradients import ALPHA_GRADIENTS, Problem
 from keras_pibnas.search.network import RelaxedNetwork
@@ -40,7 +40,7 @@ class Supernet(CompiledStepMixin, keras.Model):
     DARTS (Liu et al., 2019), Algorithm 1, over any registered search space, the PIBConv paper's among them.
 
     Args:
-        space: name of a search space (`spaces.names()`), or a SearchSpace.
+        space: name of a search space (`spaces.names()`), of a JSON file of one (`spaces.load`), or a SearchSpace.
         input_shape: (height, width, channels) of the images.
         num_classes: number of logits.
         channels: C of a node in the first cell, even.
@@ -94,12 +94,13 @@ class Supernet(CompiledStepMixin, keras.Model):
         self.method, found = method, resolve(method)
         found.check_channels(channels)
         self.relaxed = Architecture.of(
-            found, self.space.primitives, nodes, input_shape=tuple(input_shape), num_classes=num_classes, stem=stem
+            found, cells_of(self.space, nodes), input_shape=tuple(input_shape), num_classes=num_classes, stem=stem
         )
+        check_edges(self.relaxed.narrow)
         extra = [self.relaxed.extra_ops(kind) for kind in ("normal", "reduce")]
         self.network = RelaxedNetwork(
-            self.space, tuple(input_shape), num_classes, channels, layers, nodes, stem, synchronized, extra,
-            found.partial, name="network", dtype=self.dtype_policy,
+            self.space, tuple(input_shape), num_classes, channels, layers, self.relaxed.narrow, stem, synchronized,
+            extra, found.partial, name="network", dtype=self.dtype_policy,
         )  # fmt: skip
         wide = "float64" if self.dtype_policy.compute_dtype == "float64" else "float32"
         self.architecture = [
@@ -438,15 +439,11 @@ class Supernet(CompiledStepMixin, keras.Model):
         self.method = replace(method, relaxation=projected)
 
     def get_config(self):
-        space = {
-            "name": self.space.name,
-            "primitives": self.space.primitives,
-            "pool_norm": self.space.pool_norm,
-        }
         dtype = keras.dtype_policies.serialize(self.dtype_policy)
         plain = isinstance(self.method, str | dict)
         method = self.method if plain else keras.saving.serialize_keras_object(self.method)
         progress = float(self.progress.read_value())
+        space = self.space.to_config()
         own = {"space": space, "name": self.name, "dtype": dtype, "method": method, "progress": progress}
         return self.settings | own
 

@@ -1,65 +1,38 @@
 """Named search spaces."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from keras_pibnas.spaces.registry import build_edges, canonical, expanded_name
-
-POOLS = ("max_pool_3x3", "avg_pool_3x3")
-
-
-@dataclass(frozen=True)
-class SearchSpace:
-    """The ops that an edge chooses from.
-
-    Args:
-        name: of the space.
-        primitives: op names, in the order of the columns of alpha.
-        pool_norm: whether pools in the supernet are followed by a batch normalization without gamma and beta.
-
-    Example:
-        >>> kp.spaces.SearchSpace("small", ("none", "skip_connect", "sep_conv_3x3")).primitives
-        ('none', 'skip_connect', 'sep_conv_3x3')
-    """
-
-    name: str
-    primitives: tuple
-    pool_norm: bool = False
-
-    def __post_init__(self):
-        object.__setattr__(self, "primitives", tuple(self.primitives))  # a list where it comes from a file
-
-    def build_op(self, name, /, channels, strides=1, branches=1, **kwargs):
-        """The layer of an op as a supernet of this space has it: without gamma and beta."""
-        if self.pool_norm and canonical(name) in POOLS:
-            kwargs["norm"] = True
-        return build_edges(name, channels, strides, branches, affine=False, **kwargs)
-
+from keras_pibnas.spaces.files import checked, load, ops_of
+from keras_pibnas.spaces.registry import expanded_name
+from keras_pibnas.spaces.space import SearchSpace
+from keras_pibnas.topology import Topology
 
 _SPACES = {}
 
 
-def register(name: str, primitives: Sequence[str], pool_norm: bool = False) -> "SearchSpace":
-    """Adds a search space. Args: as `SearchSpace`. Returns it.
+def register(
+    name: str,
+    primitives: Sequence[str] | None = None,
+    pool_norm: bool = False,
+    edges: Mapping | Sequence | None = None,
+    topology: Topology = Topology(),  # noqa: B008
+) -> SearchSpace:
+    """Adds a search space. Args: as `SearchSpace`; without primitives, those that `edges` names. Returns it.
 
     Raises:
-        ValueError: the name is taken, an op is unknown or stands twice, or there is nothing but `none`.
+        ValueError: the name is taken, an op is unknown or stands twice, there is nothing but `none`, or edges that fit
+            no cell.
 
     Example:
         >>> space = kp.spaces.register("three_ops", ("none", "skip_connect", "pib_conv_3x3"))
         >>> kp.spaces.get("three_ops") == space
         True
     """
-    primitives = tuple(primitives)
     if name in _SPACES:
         raise ValueError(f"Search space {name!r} is registered already. Known: {', '.join(names())}")
-    known = [canonical(op) for op in primitives]
-    if len(set(known)) != len(known) or not set(known) - {"none"}:
-        raise ValueError(
-            f"A search space needs different ops, one at least besides none. Received: {primitives}"
-        )
-    _SPACES[name] = SearchSpace(name, primitives, pool_norm)
+    _SPACES[name] = checked(SearchSpace(name, ops_of(edges) if primitives is None else primitives, pool_norm, edges,
+                                        topology))  # fmt: skip
     return _SPACES[name]
 
 
@@ -73,11 +46,14 @@ def names() -> tuple:
     return tuple(sorted(_SPACES))
 
 
-def get(name: str | SearchSpace) -> "SearchSpace":
-    """The search space of that name (a SearchSpace is returned as it is); `pibconv_f3.5` is `pibconv(3.5)`.
+def get(name: str | SearchSpace) -> SearchSpace:
+    """The search space of that name (a SearchSpace is returned as it is), or of a file whose name ends in .json.
+
+    `pibconv_f3.5` is `pibconv(3.5)`.
 
     Raises:
-        ValueError: names the known ones.
+        ValueError: names the known ones, or what is wrong in the file.
+        OSError: the file cannot be read.
 
     Example:
         >>> kp.spaces.get("darts").primitives[:3]
@@ -87,9 +63,12 @@ def get(name: str | SearchSpace) -> "SearchSpace":
         return name
     if name in _SPACES:
         return _SPACES[name]
+    if str(name).endswith(".json"):
+        return load(name)
     if match := re.fullmatch(r"pibconv_f(\d+(?:\.\d+)?)", str(name)):
         return pibconv(float(match[1]))
-    raise ValueError(f"Unknown search space {name!r}. Known: {', '.join(names())}, and pibconv_f3.5 for F = 3.5")
+    raise ValueError(f"Unknown search space {name!r}. Known: {', '.join(names())}, pibconv_f3.5 for F = 3.5, "
+                     "and files whose names end in .json")  # fmt: skip
 
 
 def pibconv(expansion: float = 2) -> "SearchSpace":
@@ -148,3 +127,28 @@ register(
 )  # fmt: skip
 # NAS-Bench-201, section 2.2, in the order of its code.
 register("nas_bench_201", ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))
+# RobustDARTS (arXiv:1909.09656), section 4 and appendix: S1 has two ops on each edge, the best of a search in `darts`.
+_SKIP, _MAX, _AVERAGE = "skip_connect", "max_pool_3x3", "avg_pool_3x3"
+_SEP, _DIL3, _DIL5 = "sep_conv_3x3", *_DILATED
+register(
+    "s1",
+    (_MAX, _AVERAGE, _SKIP, _SEP, _DIL3, _DIL5),
+    pool_norm=True,
+    edges={
+        "normal": [
+            (_SKIP, _DIL3), (_SKIP, _DIL5),
+            (_SKIP, _DIL5), (_SKIP, _SEP), (_SKIP, _DIL3),
+            (_MAX, _SKIP), (_SKIP, _SEP), (_SKIP, _SEP), (_SKIP, _DIL3),
+            (_SKIP, _SEP), (_MAX, _SKIP), (_SKIP, _DIL3), (_DIL3, _DIL5), (_DIL3, _DIL5),
+        ],
+        "reduce": [
+            (_MAX, _AVERAGE), (_MAX, _DIL3),
+            (_MAX, _AVERAGE), (_MAX, _AVERAGE), (_SKIP, _DIL5),
+            (_MAX, _AVERAGE), (_MAX, _SEP), (_SKIP, _DIL3), (_SKIP, _DIL5),
+            (_MAX, _AVERAGE), (_MAX, _AVERAGE), (_SKIP, _DIL5), (_SKIP, _DIL5), (_SKIP, _DIL5),
+        ],
+    },
+)  # fmt: skip
+register("s2", (_SKIP, _SEP), pool_norm=True)
+register("s3", ("none", _SKIP, _SEP), pool_norm=True)
+register("s4", ("noise", _SEP), pool_norm=True)

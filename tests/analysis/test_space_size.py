@@ -83,7 +83,7 @@ def test_paths_of_auto_deeplab():
 
 
 def test_space_size_by_name():
-    for name in kp.spaces.names():
+    for name in ("darts", "pibconv", "involution", "s4"):
         operations = len(set(kp.spaces.get(name).primitives) - {"none"})
         assert space_size(name, nodes=3) == darts_space_size(3, operations)
     assert space_size("pibconv", 2, operations=4) == darts_space_size(2, 4)

@@ -105,7 +105,7 @@ def test_partial_channels_pass_by(eagerly):
     cell = next(cell for cell in model.network.cells if not cell.plan.reduction)
     channels, seen = cell.plan.channels, cell.plan.channels // 4
     states = [tf.constant(np.random.default_rng(i).normal(size=(1, 4, 4, channels)), "float32") for i in range(2)]
-    weights = [tf.constant([[0.0] * 4 + [0.3]]), tf.constant([[0.0] * 4 + [0.7]])]
+    weights = [tf.constant([0.0] * 4 + [0.3]), tf.constant([0.0] * 4 + [0.7])]
     nothing = tf.zeros((1, 4, 4, seen))
     node = cell._with_bypass(lambda function, *inputs: function(*inputs), nothing, states, weights)
     rest = 0.3 * states[0][..., seen:] + 0.7 * states[1][..., seen:]

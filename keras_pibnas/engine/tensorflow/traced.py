@@ -85,7 +85,7 @@ def _traces(layer):
 
 
 class _Traces:
-    """The functions of a family, by kind: class, strides, types and shapes."""
+    """The functions of a family, by kind: class and what it calls its kind, strides, types and shapes."""
 
     def __init__(self):
         self.traced, self.functions = {}, {}
@@ -100,7 +100,7 @@ class _Traces:
         images = [tensor for tensor in inputs.values() if len(tensor.shape) == 4]
         any_side = any_width and all(kernels.for_any_side(image, layer.strides) for image in images)
         signature = _signature(weights, state, inputs, any_width, any_side)
-        kind = type(layer), layer.strides, *((spec.shape, spec.dtype) for spec in signature)
+        kind = type(layer), getattr(layer, "kind", ()), layer.strides, *((spec.shape, spec.dtype) for spec in signature)
         dual = from_start is not None or _PRECOMPUTED.get() is not None
         if kind not in self.traced or (dual and self.traced[kind].dual is None):
             self.traced[kind] = _trace(layer, signature, inputs, dual)
