@@ -100,7 +100,12 @@ class CellSpec:
 
 
 def cells_of(space: SearchSpace, nodes: int | None = None) -> tuple[CellSpec, ...]:
-    """The kinds of cells of a space, of so many nodes: (normal, reduce), or (normal,) where residual blocks reduce."""
+    """The kinds of cells of a space, of so many nodes: (normal, reduce), or (normal,) where residual blocks reduce.
+
+    Example:
+        >>> kp.methods.cells_of(kp.spaces.get("s1"))[0].allowed.sum()
+        np.int64(28)
+    """
     topology = space.cell(nodes)
     return tuple(
         CellSpec(kind, topology.nodes, space.primitives, space.mask(kind, topology.nodes), topology.inputs)

@@ -8,7 +8,7 @@ from keras_pibnas.spaces.registry import canonical
 from keras_pibnas.spaces.space import KEYS, SearchSpace
 
 
-def load(path) -> SearchSpace:
+def load(path: str | Path) -> SearchSpace:
     """Reads a search space of one's own from a JSON file: an object whose keys are the arguments of `SearchSpace`.
 
     {"name": "mine", "pool_norm": true, "edges": {"normal": [["skip_connect", "sep_conv_3x3"], null, ...],
@@ -18,6 +18,13 @@ def load(path) -> SearchSpace:
     Raises:
         OSError: the file cannot be read.
         ValueError: it holds no search space; the message names the file and what is wrong.
+
+    Example:
+        >>> import pathlib
+        >>> text = '{"edges": [["skip_connect"], ["sep_conv_3x3", "sep_conv_5x5"]]}'
+        >>> _ = pathlib.Path("tiny.json").write_text(text)
+        >>> kp.spaces.load("tiny.json").ops_on("normal", source=1, node=0)
+        ('sep_conv_3x3', 'sep_conv_5x5')
     """
     path = Path(path)
     try:
@@ -26,8 +33,14 @@ def load(path) -> SearchSpace:
         raise ValueError(f"{path} holds no search space: {error}") from None
 
 
-def save(space: SearchSpace, path) -> None:
-    """Writes what `load` reads."""
+def save(space: SearchSpace, path: str | Path) -> None:
+    """Writes what `load` reads.
+
+    Example:
+        >>> kp.spaces.save(kp.spaces.get("s1"), "s1_of_mine.json")
+        >>> kp.spaces.get("s1_of_mine.json") == kp.spaces.get("s1")
+        True
+    """
     Path(path).write_text(json.dumps(space.to_config(), indent=1) + "\n", encoding="utf-8")
 
 

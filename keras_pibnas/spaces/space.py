@@ -26,7 +26,7 @@ class SearchSpace:
         ValueError: names the argument, the row and what is wrong with it.
 
     Example:
-        >>> space = SearchSpace("mine", ("skip_connect", "sep_conv_3x3"), edges=[["skip_connect"], None])
+        >>> space = kp.spaces.SearchSpace("mine", ("skip_connect", "sep_conv_3x3"), edges=[["skip_connect"], None])
         >>> space.ops_on("reduce", source=0, node=0)
         ('skip_connect',)
     """

@@ -137,5 +137,5 @@ def test_a_method_of_ones_own():
 
 @pytest.mark.parametrize("module", ["cells", "method"])
 def test_examples(module):
-    found = doctest.testmod(importlib.import_module(f"keras_pibnas.methods.{module}"))
+    found = doctest.testmod(importlib.import_module(f"keras_pibnas.methods.{module}"), extraglobs={"kp": kp})
     assert found.attempted and not found.failed
