@@ -8,7 +8,7 @@ from .exponentiated import ExponentiatedGradient
 from .method import Method, Stage
 from .penalties import BetaDecay, DirichletKL, Entropy, Penalty, ZeroOne
 from .perturbations import Adversarial, Perturbation, UniformNoise
-from .projection import Decided, Projection, project
+from .projection import Projection, project
 from .relaxation import Relaxation, Sigmoid, Simplex, Softmax
 from .sampled import Dirichlet, Gumbel, Uniform
 from .schedules import Constant, Cosine, Exponential, Linear, Schedule, schedule
@@ -25,7 +25,6 @@ __all__ = [
     "CellSpec",
     "Constant",
     "Cosine",
-    "Decided",
     "Dirichlet",
     "DirichletKL",
     "Discretization",

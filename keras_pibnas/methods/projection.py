@@ -3,6 +3,9 @@
 Alphas rank ops badly; the accuracy of the supernet without an op says how much it needs it.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -41,7 +44,8 @@ def _variable(shape, dtype):
 
 
 def project(
-    supernet, pairs, valid, every=10, seed=0, monitor="accuracy", mode="max", callbacks=(), **kwargs
+    supernet: keras.Model, pairs: Any, valid: Any, every: int = 10, seed: int = 0, monitor: str = "accuracy",
+    mode: str = "max", callbacks: Sequence[keras.callbacks.Callback] = (), **kwargs,
 ) -> Genotype:  # fmt: skip
     """Decides all edges of a trained supernet, one of each kind of cell at a time, with training between.
 
@@ -67,6 +71,16 @@ def project(
 
     Raises:
         ValueError: every below 1, or an unknown monitor or mode.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> space = kp.spaces.SearchSpace("two", ("skip_connect", "avg_pool_3x3"))
+        >>> supernet = kp.Supernet(space, (4, 4, 1), 2, channels=2, layers=2, nodes=1, order=1)
+        >>> supernet.compile(run_eagerly=True)
+        >>> valid = tf.data.Dataset.from_tensors((np.ones((2, 4, 4, 1), "float32"), [0, 1]))
+        >>> pairs = kp.data.bilevel(valid, valid)
+        >>> kp.methods.project(supernet, pairs, valid, every=1, verbose=0) == supernet.genotype()
+        True
     """
     projection = Projection(supernet, valid, every, seed, monitor, mode, callbacks)
     return projection.run(pairs, callbacks, **kwargs)
@@ -76,9 +90,18 @@ class Projection(keras.callbacks.Callback):
     """Makes a decision for each kind of cell at the begin of every so many epochs. Args: as `project`.
 
     Attributes: fixed: (kind, row, op) triples of the rounds that are over; rounds: all of them; done: how many are.
+
+    Example:
+        >>> supernet = kp.Supernet("darts", (8, 8, 3), channels=2, layers=2, nodes=2)
+        >>> projection = kp.methods.Projection(supernet, valid=None, every=10)
+        >>> len(projection.rounds), projection.epochs  # five edges, one node with more than two
+        (6, 50)
     """
 
-    def __init__(self, supernet, valid, every, seed=0, monitor="accuracy", mode="max", callbacks=()):
+    def __init__(
+        self, supernet: keras.Model, valid: Any, every: int, seed: int = 0, monitor: str = "accuracy",
+        mode: str = "max", callbacks: Sequence[keras.callbacks.Callback] = (),
+    ):  # fmt: skip
         super().__init__()
         if not isinstance(every, int) or every < 1:
             raise ValueError(f"Between decisions there is at least one epoch. Received: every={every!r}")

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_pibnas.genotypes import Genotype
@@ -16,6 +18,10 @@ class Ranked:
 
     Attributes: number: of the sample, from 0; genotype; part: the metric on a part of the data; whole: on all of it, or
     None where it was not among the best of the part.
+
+    Example:
+        >>> kp.methods.Ranked(0, kp.genotypes.get("PIBCONV"), part=0.5).whole is None
+        True
     """
 
     number: int
@@ -33,6 +39,11 @@ def sample_genotypes(cells: Sequence[CellSpec], samples: int, seed: int = 0, kee
 
     Raises:
         ValueError: samples below 1.
+
+    Example:
+        >>> cells = [kp.methods.CellSpec(kind, 1, ("none", "skip_connect")) for kind in ("normal", "reduce")]
+        >>> [sorted(genotype.normal) for genotype in kp.methods.sample_genotypes(cells, 1)]
+        [[('skip_connect', 0), ('skip_connect', 1)]]
     """
     if not isinstance(samples, int) or samples < 1:
         raise ValueError(f"At least one genotype is sampled. Received: samples={samples!r}")
@@ -52,8 +63,8 @@ def _random_scores(cell, generator):
 
 
 def rank_genotypes(
-    supernet, part, valid, samples: int = 1000, best: int = 10, seed: int = 0, monitor: str = "accuracy",
-    mode: str = "max", keep: int = 2, known: MutableMapping | None = None,
+    supernet: keras.Model, part: Any, valid: Any, samples: int = 1000, best: int = 10, seed: int = 0,
+    monitor: str = "accuracy", mode: str = "max", keep: int = 2, known: MutableMapping | None = None,
 ) -> list[Ranked]:  # fmt: skip
     """Samples genotypes, compares them under the shared weights on a part of the data, and the best ones on all of it.
 
@@ -77,6 +88,15 @@ def rank_genotypes(
 
     Raises:
         ValueError: samples or best below 1, or an unknown monitor or mode.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> space = kp.spaces.SearchSpace("two", ("skip_connect", "avg_pool_3x3"))
+        >>> supernet = kp.Supernet(space, (4, 4, 1), 2, channels=2, layers=2, nodes=1, method="random_sharing")
+        >>> supernet.compile(run_eagerly=True)
+        >>> valid = tf.data.Dataset.from_tensors((np.ones((2, 4, 4, 1), "float32"), [0, 1]))
+        >>> [ranked.whole is None for ranked in kp.methods.rank_genotypes(supernet, valid, valid, samples=2, best=1)]
+        [False, True]
     """
     if not isinstance(best, int) or best < 1:
         raise ValueError(f"At least one genotype is compared again. Received: best={best!r}")

@@ -12,7 +12,8 @@ from keras_pibnas import engine, optimizers, spaces
 from keras_pibnas.distribution import CompiledStepMixin, global_part
 from keras_pibnas.engine.interface import value_of
 from keras_pibnas.engine.replicas import on_real_images, replica_mean, replica_sum
-from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, Decided, Method, Projected, cells_of
+from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, Method, Projected, cells_of
+from keras_pibnas.methods.projection import Decided
 from keras_pibnas.search.architecture import Architecture, resolve
 from keras_pibnas.search.check import check_edges, check_pair, check_settings
 from keras_pibnas.search.derive import softmax

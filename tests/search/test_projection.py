@@ -76,15 +76,17 @@ def test_rounds():
 
 
 def test_one_op_needs_no_comparison_and_an_edge_without_any_is_out():
-    mask = ((True, True, False), (True, False, False))
+    mask = ((True, True, False), (True, False, True), (True, False, False), (True, True, False), (True, False, True))
     masked = kp.methods.Masked(kp.methods.Softmax(), {"normal": mask, "reduce": mask})
-    model = supernet(method=kp.methods.Method(masked))
+    model = supernet(nodes=2, method=kp.methods.Method(masked))
     model.evaluate = None
     decisions = kp.methods.Projection(model, None, every=1)
     decisions.finish()
     found = {kind: {(row, op) for own, row, op in decisions.fixed if own == kind} for kind in ("normal", "reduce")}
-    assert found["normal"] == found["reduce"] == {(0, "skip_connect"), (1, None)}
-    assert model.genotype().normal == (("skip_connect", 0), ("none", 1))
+    ops = (0, "skip_connect"), (1, "avg_pool_3x3"), (2, None), (3, "skip_connect"), (4, "avg_pool_3x3")
+    assert found["normal"] == found["reduce"] == set(ops)
+    pairs = (("skip_connect", 0), ("avg_pool_3x3", 1), ("skip_connect", 1), ("avg_pool_3x3", 2))
+    assert model.genotype() == kp.Genotype(pairs, pairs, (2, 3), (2, 3))
 
 
 class Stop(keras.callbacks.Callback):
