@@ -53,18 +53,20 @@ def fit(model, batch, gate):
 
 
 def search(config, batches, gate):
-    supernet = kp.Supernet(
-        space=config["space"],
-        input_shape=(config["side"], config["side"], 3),
-        num_classes=10,
-        channels=config["channels"],
-        layers=config["layers"],
-        nodes=config["nodes"],
-        order=config["order"],
-        hvp=config["hvp"],
-        remat=config.get("remat", False),
-    )
-    supernet.compile()
+    with kp.distribution.strategy(config.get("devices", 1)).scope():
+        supernet = kp.Supernet(
+            space=config["space"],
+            input_shape=(config["side"], config["side"], 3),
+            num_classes=10,
+            channels=config["channels"],
+            layers=config["layers"],
+            nodes=config["nodes"],
+            order=config["order"],
+            hvp=config["hvp"],
+            remat=config.get("remat", False),
+            synchronized=config.get("synchronized", False),
+        )
+        supernet.compile()
     fit(supernet, tuple(batches), gate)
 
 
