@@ -103,7 +103,7 @@ def early_ends(args):
 
 
 def batches(splits, args):
-    """What a search trains on, pairs from both halves, and the second half for validation."""
+    """The data of a search: pairs from both halves, and the second half for validation."""
     train, valid = (
         splits.batches(half, args.batch_size, augment=True, seed=args.seed, drop_remainder=True)
         for half in ("train", "valid")
