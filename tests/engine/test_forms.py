@@ -56,7 +56,7 @@ def bundle(names, strides, sides, dtype="float32", **kwargs):
 
 
 def outcome(call, layer, x, weights):
-    """In training: values; gradients by x, op weights and kernels; second derivatives by x and op weights; moved statistics."""
+    """In training: values; gradients by x, op weights, kernels; second derivatives by the former; moved statistics."""
     state = [variable.numpy() for variable in layer.non_trainable_variables]
     sources = [x, weights, *(variable.value for variable in layer.trainable_variables)]
     with tf.GradientTape() as outer:
