@@ -1,7 +1,7 @@
-"""What the library works around in Keras and TensorFlow is still there.
+"""What the library works around in Keras is still there.
 
 A test that fails here says that a newer version has mended something, and that the workaround it names can go. Seen
-with Keras 3.15.1 and TensorFlow 2.21.
+with Keras 3.15.1.
 """
 
 import keras
@@ -11,7 +11,6 @@ import tensorflow as tf
 from keras import ops
 
 import keras_pibnas as kp
-from keras_pibnas.engine.tensorflow.kernels import max_pool
 
 
 def constant(*shape, seed=0):
@@ -60,32 +59,6 @@ def test_keras_sends_grouped_convolutions_through_xla():
     assert xla_functions(keras_own, *shapes)
     with kp.engine.use("plain"):
         assert not xla_functions(kp.engine.kernels.convolution, *shapes)
-
-
-def test_second_derivatives_of_tensorflows_maximum_take_another_pixel():
-    """engine/tensorflow/kernels.py, `max_pool`. The maximum is linear in x where it stays the same pixel's, so with
-    J its matrix, the Hessian of sum(exp(y)) times v is J' exp(y) J v; all pixels are equal here."""
-    x, v = tf.ones((1, 3, 3, 1)), tf.reshape(tf.range(9.0), (1, 3, 3, 1))
-
-    def agrees(pool):
-        with tf.GradientTape() as outer:
-            outer.watch(x)
-            with tf.GradientTape() as inner:
-                inner.watch(x)
-                loss = tf.reduce_sum(tf.exp(pool(x)))
-            product = tf.reduce_sum(inner.gradient(loss, x) * v)
-        rows = jacobian(pool)
-        want = np.einsum("oi,o->i", rows, np.exp(1.0) * (rows @ np.ravel(v)))
-        return np.allclose(np.ravel(outer.gradient(product, x)), want, rtol=1e-5)
-
-    def jacobian(pool):
-        with tf.GradientTape(persistent=True) as tape:
-            tape.watch(x)
-            y = tf.reshape(pool(x), (-1,))
-        return tape.jacobian(y, x, experimental_use_pfor=False).numpy().reshape(9, 9)
-
-    assert agrees(max_pool)
-    assert not agrees(lambda x: tf.nn.max_pool2d(x, 3, 1, "SAME"))
 
 
 class Model(keras.Model):
