@@ -283,6 +283,30 @@ SELECTION_FLAGS = {
         "metavar": "N",
         "help": "ops of an edge in each stage, all of the space's in the first; None: as published",
     },
+    "repeats": {
+        "default": None,
+        "type": positive,
+        "help": "searches from so many seeds side by side, of which one is kept; DARTS: 4",
+    },
+    "select_by": {
+        "default": None,
+        "choices": ("short", "search"),
+        "help": "of --repeats: keep what is best after a short training from scratch, or as a supernet; None: short",
+    },
+    "short_epochs": {
+        "default": None,
+        "type": positive,
+        "help": "epochs of the short trainings of --repeats; None: as many as of the search; DARTS: 100",
+    },
+    "jobs": {"default": None, "type": positive, "help": "processes of --repeats at a time; None: 2"},
+}
+# Of a training, what is measured.
+MEASURE_FLAGS = {
+    "measure_on": {
+        "default": "test",
+        "choices": ("test", "valid"),
+        "help": "images for the accuracy: of the test, or the half of the others on which a search validates",
+    },
 }
 
 

@@ -3,7 +3,7 @@
 import keras
 
 import keras_pibnas as kp
-from keras_pibnas.cli import common, flags, long_runs, selection, stages, user_callbacks
+from keras_pibnas.cli import common, flags, long_runs, repeats, selection, stages, user_callbacks
 from keras_pibnas.training import tasks
 
 PRESETS = {
@@ -43,6 +43,7 @@ def main(argv=None):
     with common.user_errors(parser):
         args = long_runs.resolve_arguments(parser, argv, PRESETS, "search")
         selection.check(args)
+        repeats.check(args)
         stages.check(args, long_runs.flags_given(parser, argv))
         strategy = long_runs.strategy_of(args)
         long_runs.seeded(args)
@@ -60,6 +61,8 @@ def main(argv=None):
             staged.stages[0].check(supernet.relaxed.cells)
         directory = long_runs.directory_of(args, "search")
         own = user_callbacks.make(factories, directory, args)
+    if args.repeats:
+        return repeats.main(build_parser(), args, directory)
     weights = sum(int(keras.ops.size(weight)) for weight in supernet.network.trainable_variables)
     print(f"Searching {args.space} on {args.dataset}: {weights:,} weights, {directory}")
     if staged:

@@ -47,6 +47,7 @@ def build_parser():
         __doc__,
         *flags.RUN_GROUPS,
         flags.TRAIN_FLAGS,
+        flags.MEASURE_FLAGS,
         genotype="PIBCONV",
         epochs=20,
         cutout=0,
@@ -102,12 +103,13 @@ def genotype_of(args):
 
 
 def batches(splits, args):
-    """Augmented training batches, and those of the test split."""
+    """Augmented training batches, and those that it is measured on."""
+    splits = splits.halves(seed=args.seed) if args.measure_on == "valid" else splits
     train = splits.batches(
         "train", args.batch_size, cutout=args.cutout, seed=args.seed, drop_remainder=True,
         **common.augmentation(args, splits),
     )  # fmt: skip
-    return train, splits.batches("test", args.batch_size)
+    return train, splits.batches(args.measure_on, args.batch_size)
 
 
 def for_both(images, labels):

@@ -86,3 +86,10 @@ def _stop(processes):
 def _signal(process, number):
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+def last_line(log):
+    """The last line of what a command printed, from the path of its log; "no output" where there is none."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    return lines[-1] if lines else "no output"

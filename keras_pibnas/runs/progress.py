@@ -51,12 +51,20 @@ def duration(seconds: float) -> str:
 def words(flags: Mapping[str, Any]) -> list[str]:
     """{name: value} as words of a command line: --name=value; --name for True, nothing for None and False.
 
+    A list is several words, --name first and then its elements.
+
     Example:
         >>> kp.runs.words({"batch_size": 8, "remat": True, "data_dir": None})
         ['--batch-size=8', '--remat']
     """
     given = {name.replace("_", "-"): value for name, value in flags.items() if value is not None and value is not False}
-    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items()]
+    pairs = [
+        [f"--{name}", *([] if value is True else map(str, value))]
+        if value is True or isinstance(value, list)
+        else [f"--{name}={value}"]
+        for name, value in given.items()
+    ]
+    return [word for pair in pairs for word in pair]
 
 
 def one_line(message: Any) -> str:

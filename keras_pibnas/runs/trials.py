@@ -12,7 +12,7 @@ from pathlib import Path
 from keras_pibnas.genotypes import Genotype
 
 from .files import write_json
-from .processes import run_side_by_side
+from .processes import last_line, run_side_by_side
 from .progress import duration, one_line, words
 
 COSTS = ("params", "macs", "activation_memory")
@@ -97,10 +97,7 @@ class Trial:
 
     def last_line(self):
         """The last line of the log, or nothing."""
-        path = self.directory / "log.txt"
-        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-        return lines[-1] if lines else "no output"
+        return last_line(self.directory / "log.txt")
 
 
 def results(sweep):

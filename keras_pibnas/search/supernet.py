@@ -254,7 +254,10 @@ class Supernet(CompiledStepMixin, keras.Model):
         rest = self.relaxed.method.rest
         if not rest or (self.train_function is not None and not force):
             return super().make_train_function(force)
-        steps = {rests: super(Supernet, self).make_train_function(force=True) for rests in (True, False)}
+        steps = {}
+        for rests in (True, False):
+            super().make_train_function(force=True)
+            steps[rests] = self.train_function
 
         def step(iterator):
             self._rests = bool(self.progress.read_value() < rest)

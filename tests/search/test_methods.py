@@ -149,6 +149,14 @@ def test_while_the_architecture_rests_no_gradient_by_it_is_computed():
     assert int(model.optimizer.iterations) == 4 and int(model.alpha_optimizer.iterations) == 2
 
 
+def test_the_architecture_rests_in_eager_steps_too():
+    model = kp.Supernet(SPACE, (4, 4, 3), 3, 2, layers=2, nodes=1, order=1, method=kp.methods.Method(rest=0.5))
+    model.compile(run_eagerly=True)
+    pairs = [(x[:, :4, :4], y) for x, y in (batch(0, "float32"), batch(1, "float32"))]
+    model.fit(tf.data.Dataset.from_tensors(tuple(pairs)), epochs=2, verbose=0)
+    assert int(model.optimizer.iterations) == 2 and int(model.alpha_optimizer.iterations) == 1
+
+
 def test_noise_is_another_in_each_step_and_use_and_the_same_for_the_same(eagerly):
     model = supernet("gumbel")
     mixes = [model._mix_of_step(use)[1] for use in (ALPHA_STEP, WEIGHT_STEP, ALPHA_STEP)]

@@ -109,6 +109,10 @@ def _identity(op, x, weights, training, source):
     return x, ops.cast(weights, x.dtype), None
 
 
+def _dropped_identity(op, x, weights, training):
+    return op.weighted(op.dropped(x, training), weights)
+
+
 def _pool(op, x, weights, training, source):
     """All edges share the statistics of the pooled state, and each has moving ones."""
     pooled, norm = op.pool(x, op.strides, training), op.batch_norm
@@ -129,6 +133,7 @@ OPS = {
     "layers.PIBConv": OpForm(_plain),
     "layers.PIBConvTable": OpForm(_pib_conv_table, relu=True),
     "layers.SepConvGELU": OpForm(_plain),
+    "layers.DroppedIdentity": OpForm(_dropped_identity),
     "layers.Identity": SharedForm(_identity),
     "layers.MaxPool": SharedForm(_pool),
     "layers.AveragePool": SharedForm(_pool),
