@@ -134,7 +134,7 @@ def test_real_searches_and_trainings(npz, tmp_path, monkeypatch):
     assert found[best]["kept"] == "yes"
     assert str(kp.Genotype.load(run / "genotype.json")) == found[best]["genotype"]
     images = len(kp.data.load(str(data), 8).halves(seed=0).arrays["valid"][0])
-    right = float(found[0]["short training accuracy"].rstrip("%")) / 100 * images  # of the validation half, not of the test
+    right = float(found[0]["short training accuracy"].rstrip("%")) / 100 * images  # of the validation half
     assert abs(right - round(right)) < 0.01
 
 
