@@ -14,7 +14,7 @@ MIDDLE = {
     "optimizers": {"engine"},
     "distribution": {"engine", "layers", "optimizers"},
     "costs": {"engine", "layers", "topology"},
-    "methods": {"spaces", "costs", "genotypes", "topology"},
+    "methods": {"layers", "spaces", "costs", "genotypes", "topology"},
     "search": {"methods", "spaces", "layers", "genotypes", "topology", "optimizers", "distribution", "engine"},
     "network": {"spaces", "layers", "genotypes", "topology", "distribution", "engine"},
 }

@@ -169,6 +169,20 @@ SELECTION_FLAGS = {
         "type": positive,
         "help": "genotypes that --method random_sharing draws and compares; None: 1000",
     },
+    "stage_layers": {
+        "default": None,
+        "type": positive,
+        "nargs": "+",
+        "metavar": "N",
+        "help": "cells of each stage of a method in stages, such as p_darts; None: as published",
+    },
+    "stage_ops": {
+        "default": None,
+        "type": positive,
+        "nargs": "+",
+        "metavar": "N",
+        "help": "ops of an edge in each stage, all of the space's in the first; None: as published",
+    },
 }
 
 

@@ -87,15 +87,15 @@ def directory_of(args, command):
     return Path(args.resume or args.out)
 
 
-def checkpoint(directory, command, data, args, states=()):
-    """The callback that saves the run and goes on where it stood."""
+def checkpoint(directory, command, data, args, states=(), run_directory=None):
+    """The callback that saves the run and goes on where it stood. run_directory: that of --resume; None: the same."""
     return kp.callbacks.Checkpoint(
         directory / "checkpoints",
         data,
         every_steps=args.checkpoint_steps,
         every_minutes=args.checkpoint_minutes,
         states=states,
-        go_on=f"{called(command)} --resume {directory}",
+        go_on=f"{called(command)} --resume {run_directory or directory}",
     )
 
 

@@ -3,7 +3,7 @@
 import keras
 
 import keras_pibnas as kp
-from keras_pibnas.cli import common, flags, long_runs, selection
+from keras_pibnas.cli import common, flags, long_runs, selection, stages
 
 PRESETS = {
     "paper": {
@@ -51,31 +51,63 @@ def main(argv=None):
     with common.user_errors(parser):
         args = long_runs.resolve_arguments(parser, argv, PRESETS, "search")
         selection.check(args)
+        stages.check(args, long_runs.flags_given(parser, argv))
         strategy = long_runs.strategy_of(args)
         long_runs.seeded(args)
         splits = kp.data.load(args.dataset, args.side, args.data_dir).halves(seed=args.seed)
         pairs, valid = batches(splits, args)
-        with long_runs.made_for(strategy, args):
-            supernet = build(splits, len(pairs), args)
+        staged = stages.of(args, kp.methods.get(method_of(args))) if stages.staged(args) else None
+
+        def built(layers=None, method=None):
+            with long_runs.made_for(strategy, args):
+                return build(splits, len(pairs), args, layers, method)
+
+        supernet = built(*stages.first(staged)) if staged else built()
+        if staged:
+            staged.stages[0].check(supernet.relaxed.cells)
         directory = long_runs.directory_of(args, "search")
     weights = sum(int(keras.ops.size(weight)) for weight in supernet.network.trainable_variables)
     print(f"Searching {args.space} on {args.dataset}: {weights:,} weights, {directory}")
-    fit(supernet, pairs, valid, directory, parser.prog, args)
+    if staged:
+        supernet = in_stages(staged, [supernet], built, pairs, valid, directory, parser.prog, args)
+    else:
+        fit(supernet, pairs, valid, directory, directory, parser.prog, args)
     genotype = selection.select(supernet, pairs, valid, directory, parser.prog, args, configure)
     if not kp.runs.is_chief():
         return directory
     genotype.save(directory / "genotype.json")
     kp.runs.save_model(supernet, directory / "supernet.keras")
-    draw(directory, supernet, genotype, args)
+    draw_cells(supernet, directory, genotype, selection.by_alphas(args))
+    if not staged:
+        draw(directory, args)
     print(f"\n{genotype}")
     common.summary("The run directory holds:", directory, files(args))
     return directory
 
 
-def fit(supernet, pairs, valid, directory, prog, args):
-    """Trains a supernet and records what it finds, from where the directory's last checkpoint stands."""
+def in_stages(method, first, built, pairs, valid, directory, prog, args):
+    """The last supernet of a search in stages. Args: first: as of `stages.search`; built: (layers, Method)."""
+
+    def build_anew(layers, method):
+        long_runs.seeded(args)  # a search that goes on in this stage starts it from the same weights
+        return built(layers, method)
+
+    def train(supernet, place):
+        fit(supernet, pairs, valid, place, directory, prog, args)
+        if kp.runs.is_chief():
+            draw_cells(supernet, place)
+            draw(place, args)
+
+    return stages.search(method, first, build_anew, train, directory)
+
+
+def fit(supernet, pairs, valid, directory, run_directory, prog, args):
+    """Trains a supernet and records what it finds, from where the directory's last checkpoint stands.
+
+    run_directory: of the whole search, with which --resume goes on.
+    """
     limits = early_ends(args)
-    saved = long_runs.checkpoint(directory, "search", pairs, args, limits)
+    saved = long_runs.checkpoint(directory, "search", pairs, args, limits, run_directory)
     decides = not selection.by_sharing(args)
     recorder = kp.callbacks.SearchRecorder if decides else kp.callbacks.HistoryRecorder
     progress = common.progress_callbacks(directory, args.batch_size, pictures if decides else None)
@@ -111,11 +143,11 @@ def batches(splits, args):
     return kp.data.bilevel(train, valid), splits.batches("valid", args.batch_size, shuffle=False)
 
 
-def build(splits, steps, args):
-    """The compiled supernet; `steps` is the number of batches an epoch."""
+def build(splits, steps, args, layers=None, method=None):
+    """The compiled supernet; `steps` is the number of batches an epoch. layers, method: None for what args say."""
     supernet = kp.Supernet(
-        args.space, splits.input_shape, splits.num_classes, args.channels, args.layers, args.nodes, args.stem,
-        args.order, args.hvp, args.seed, args.remat, method_of(args), args.synchronized,
+        args.space, splits.input_shape, splits.num_classes, args.channels, layers or args.layers, args.nodes,
+        args.stem, args.order, args.hvp, args.seed, args.remat, method or method_of(args), args.synchronized,
     )  # fmt: skip
     configure(supernet, args.learning_rate, args.epochs * steps, args)
     return supernet
@@ -143,9 +175,8 @@ def alpha_optimizer(args):
     return own
 
 
-def draw(directory, supernet, genotype, args):
-    """Draws what the search found and recorded: the cells, the mixing weights and the losses over the epochs."""
-    draw_cells(supernet, directory, genotype, selection.by_alphas(args))
+def draw(directory, args):
+    """Draws what a search recorded: the losses over the epochs, and of one by alphas the weights of all ops."""
     kp.analysis.training_curves(directory / "history.csv", directory / "curves.png")
     if selection.by_sharing(args):
         return
@@ -188,8 +219,13 @@ FILES = {
 }
 
 
+RESULTS = ("genotype.json", "normal.png", "reduction.png", "supernet.keras", "config.json")
+OF_ALPHAS = ("genotypes.jsonl", "alphas.npz", "alphas_normal.png", "alphas_reduction.png")
+
+
 def files(args):
     """What the run directory holds: {name: what it is}."""
-    alphas = ("genotypes.jsonl", "alphas.npz", "alphas_normal.png", "alphas_reduction.png")
-    left_out = alphas if selection.by_sharing(args) else ()
+    if stages.staged(args):
+        return {name: FILES[name] for name in RESULTS} | stages.files(args)
+    left_out = OF_ALPHAS if selection.by_sharing(args) else ()
     return {name: what for name, what in FILES.items() if name not in left_out} | selection.files(args)

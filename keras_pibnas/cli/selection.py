@@ -53,10 +53,7 @@ def projected(supernet, pairs, valid, directory, prog, args, configure):
     """By perturbation: decisions with training between, from a tenth of the learning rate on; it goes on, too."""
     if kp.runs.is_chief():
         directory.mkdir(exist_ok=True)
-    saved = kp.callbacks.Checkpoint(
-        directory / "checkpoints", pairs, every_steps=args.checkpoint_steps, every_minutes=args.checkpoint_minutes,
-        go_on=f"{called('search')} --resume {directory.parent}",
-    )  # fmt: skip
+    saved = long_runs.checkpoint(directory, "search", pairs, args, run_directory=directory.parent)
     projection = kp.methods.Projection(
         supernet, valid, args.projection_epochs or 10, seed=args.seed, callbacks=[saved]
     )

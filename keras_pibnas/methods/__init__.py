@@ -14,6 +14,7 @@ from .sampled import Dirichlet, Gumbel, Uniform
 from .schedules import Constant, Cosine, Exponential, Linear, Schedule, schedule
 from .seeds import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, fold_seed, seeded
 from .sharing import Ranked, rank_genotypes, sample_genotypes
+from .stages import search_stages
 from .wrappers import EdgeNormalized, Masked, Projected, SkipAssisted
 
 __all__ = [
@@ -65,5 +66,6 @@ __all__ = [
     "register",
     "sample_genotypes",
     "schedule",
+    "search_stages",
     "seeded",
 ]

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_pibnas.layers.stateless import FixedSeed
+
 # Who draws in a step: one noise for all passes of the alphas' step, another for the weights' step, one for what
 # perturbs the weights' step. At most 8.
 ALPHA_STEP, WEIGHT_STEP, PERTURBATION = range(3)
@@ -34,16 +36,6 @@ def fold_seed(seed: Sequence, kind: str = "normal") -> Any:
     seed = seed % 2**31 if isinstance(seed, int) else seed
     seed, step, use = (ops.cast(ops.convert_to_tensor(value), "int32") for value in (seed, step, use))
     return ops.stack([seed, (step * _USES + use) * _KINDS + int(kind == "reduce")])
-
-
-class FixedSeed(keras.random.SeedGenerator):
-    """Hands a given seed tensor to `keras.random`, which takes integers and generators alone (Keras 3.10 to 3.15)."""
-
-    def __init__(self, value):  # no state, so not SeedGenerator's own
-        self.value = value
-
-    def next(self, ordered=True):
-        return self.value
 
 
 def uniforms(shape, seed, low: float = 0.0, high: float = 1.0):

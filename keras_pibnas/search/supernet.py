@@ -12,6 +12,7 @@ from keras_pibnas import engine, optimizers, spaces
 from keras_pibnas.distribution import CompiledStepMixin, global_part
 from keras_pibnas.engine.interface import value_of
 from keras_pibnas.engine.replicas import on_real_images, replica_mean, replica_sum
+from keras_pibnas.layers.dropped_identity import dropped_identities
 from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, Method, Projected, cells_of
 from keras_pibnas.methods.projection import Decided
 from keras_pibnas.search.architecture import Architecture, resolve
@@ -19,6 +20,7 @@ from keras_pibnas.search.check import check_edges, check_pair, check_settings
 from keras_pibnas.search.derive import softmax
 from keras_pibnas.search.gradients import ALPHA_GRADIENTS, Problem
 from keras_pibnas.search.network import RelaxedNetwork
+from keras_pibnas.search.skip_dropout import SkipDropout
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,9 @@ class Supernet(CompiledStepMixin, keras.Model):
         check_edges(self.relaxed.narrow)
         extra = [self.relaxed.extra_ops(kind) for kind in ("normal", "reduce")]
         self.network = RelaxedNetwork(
-            self.space, tuple(input_shape), num_classes, channels, layers, self.relaxed.narrow, stem, synchronized,
-            extra, found.partial, name="network", dtype=self.dtype_policy,
+            SkipDropout(self.space) if found.drops_skips else self.space, tuple(input_shape), num_classes, channels,
+            layers, self.relaxed.narrow, stem, synchronized, extra, found.partial, name="network",
+            dtype=self.dtype_policy,
         )  # fmt: skip
         wide = "float64" if self.dtype_policy.compute_dtype == "float64" else "float32"
         self.architecture = [
@@ -109,6 +112,8 @@ class Supernet(CompiledStepMixin, keras.Model):
             for name, shape, start in self.relaxed.initial(seed)
         ]
         self.progress = tf.Variable(0.0, trainable=False, dtype=wide)  # finished epochs / epochs
+        for number, layer in enumerate(dropped_identities(self.network)):
+            layer.set(found.skip_dropout.value(0.0), ((seed or 0) % 2**10) * 2**13 + number)
         self._given_mix = self._mix_variables = self.engine_name = None
         self._mix_test_functions, self._batch_statistics, self._rests = {}, False, None
         self.built = True
@@ -468,7 +473,7 @@ class Supernet(CompiledStepMixin, keras.Model):
 
 
 class _Progress(keras.callbacks.Callback):
-    """Sets the supernet's progress when an epoch begins."""
+    """Sets the supernet's progress, and rates that follow from it, when an epoch begins."""
 
     def __init__(self, epochs):
         super().__init__()
@@ -476,6 +481,9 @@ class _Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model.progress.assign(epoch / self.epochs)
+        rate = self.model.relaxed.method.skip_dropout
+        for layer in dropped_identities(self.model.network) if self.model.relaxed.method.drops_skips else ():
+            layer.set(rate.value(epoch / self.epochs))
 
 
 def _with_first(callback, callbacks):
