@@ -19,11 +19,11 @@ class PerBranch(keras.layers.Layer):
         for copy in self.copies:
             copy.build(input_shape)
 
-    def call(self, x, mix=None, training=False):
+    def call(self, x, weights=None, training=False):
         outputs = []
         for index, copy in enumerate(self.copies):
             y = call_layer(copy, x, training)
-            outputs.append(y if mix is None else y * ops.cast(mix[index], y.dtype))
+            outputs.append(y if weights is None else y * ops.cast(weights[index], y.dtype))
         return ops.concatenate(outputs, -1)
 
     def compute_output_shape(self, input_shape):

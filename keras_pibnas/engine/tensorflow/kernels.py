@@ -438,10 +438,6 @@ def add_n(tensors):
     return tf.add_n(tensors)
 
 
-def gather(values, index):
-    return tf.gather(values, index)
-
-
 def scaled(x, scale):
     """x * scale as a depthwise 1x1 convolution, into which a following bias can be fused."""
     return pointwise(x, tf.reshape(scale, (1, 1, 1, -1)))
