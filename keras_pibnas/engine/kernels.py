@@ -12,6 +12,7 @@ import ml_dtypes
 from keras import ops
 
 from keras_pibnas.engine.choice import current
+from keras_pibnas.engine.devices import accelerated
 
 _PORTABLE = False
 
@@ -49,15 +50,7 @@ def _adds_up_in_bfloat16(x):
 def _multiplies_bfloat16(x):
     """Whether the device adds products of bfloat16 up in float32, as accelerators do and oneDNN where it can."""
     kernels = _kernels(x)
-    return kernels.multiplies_bfloat16() if kernels else _has_accelerator()
-
-
-def _has_accelerator():
-    if keras.backend.backend() != "tensorflow":
-        return True
-    import tensorflow as tf
-
-    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+    return kernels.multiplies_bfloat16() if kernels else accelerated()
 
 
 def _in_float32(convolve, x, kernel, *arguments):
