@@ -1,5 +1,7 @@
 """Ops that know nothing of branches."""
 
+import inspect
+
 import keras
 from keras import ops
 
@@ -33,4 +35,5 @@ class PerBranch(keras.layers.Layer):
 
 def call_layer(layer, x, training):
     """layer(x), with training where the layer takes it."""
-    return layer(x, training=training) if layer._call_has_training_arg else layer(x)
+    takes_training = "training" in inspect.signature(layer.call).parameters
+    return layer(x, training=training) if takes_training else layer(x)

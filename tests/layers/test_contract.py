@@ -163,7 +163,9 @@ def test_save_and_load(name, extra, strides, tmp_path):
 
 
 def batch_norms(op):
-    return [layer for layer in op._flatten_layers() if isinstance(layer, BatchNorm)]
+    """Those of an op and of the layers in it."""
+    parts = [part for part in vars(op).values() if isinstance(part, keras.layers.Layer)]
+    return [part for part in parts if isinstance(part, BatchNorm)] + [n for part in parts for n in batch_norms(part)]
 
 
 @every_op
