@@ -35,7 +35,9 @@ class Contender:
 
     @property
     def name(self):
-        return self.side if self.side == "ours" else f"peer {self.config['layout']}"
+        """"ours", with its engine where several are measured, or "peer" and its layout."""
+        kind = self.config.get("engine") if self.side == "ours" else self.config["layout"]
+        return self.side if kind is None else f"{self.side} {kind}"
 
 
 class Worker:
@@ -115,8 +117,8 @@ def measure(name, contenders, steps, warmup=1):
 
 def with_ratios(rows):
     """Adds to a row of ours how many times as fast it is as each peer, and its memory over the peer's."""
-    ours = [row for row in rows if row["contender"] == "ours"]
-    peers = [row for row in rows if row["contender"] != "ours"]
+    ours = [row for row in rows if row["contender"].startswith("ours")]
+    peers = [row for row in rows if row["contender"].startswith("peer")]
     for row in ours:
         row["times_as_fast"] = {peer["contender"]: peer["median"] / row["median"] for peer in peers}
         row["memory_ratio"] = {peer["contender"]: row["peak_memory"] / peer["peak_memory"] for peer in peers}

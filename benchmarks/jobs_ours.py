@@ -20,10 +20,18 @@ import tensorflow as tf
 
 def use_threads(config):
     """As README.md advises: for a search of small batches on two cores, one op a core in place of every op on both."""
+    if config.get("device") == "gpu":
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+        return
     count = config["threads"]
     apart = config["job"] == "search" and count == 2 and config["batch"] <= 16
     tf.config.threading.set_intra_op_parallelism_threads(1 if apart else count)
     tf.config.threading.set_inter_op_parallelism_threads(count)
+
+
+def gpu_memory():
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"]
 
 
 def versions():
@@ -63,8 +71,9 @@ def search(config, batches, gate):
         order=config["order"],
         hvp=config["hvp"],
         remat=config.get("remat", False),
+        dtype=config.get("dtype"),
     )
-    supernet.compile()
+    supernet.compile(engine=config.get("engine"))
     fit(supernet, tuple(batches), gate)
 
 

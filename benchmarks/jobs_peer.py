@@ -11,7 +11,12 @@ LAYOUTS = {"default": torch.contiguous_format, "channels_last": torch.channels_l
 
 
 def use_threads(config):
-    torch.set_num_threads(config["threads"])
+    if config.get("device") != "gpu":
+        torch.set_num_threads(config["threads"])
+
+
+def gpu_memory():
+    return torch.cuda.max_memory_allocated()
 
 
 def versions():
@@ -25,8 +30,12 @@ def tensors(batch, layout):
 
 def search(config, batches, gate):
     net = peer.Supernet(config["space"], config["channels"], config["layers"], config["nodes"])
-    searcher = Searcher(net.to(memory_format=LAYOUTS[config["layout"]]), config["order"])
     train, valid = (tensors(batch, config["layout"]) for batch in batches)
+    if config.get("device") == "gpu":
+        net, train, valid = net.cuda(), *([part.cuda() for part in batch] for batch in (train, valid))
+        net.alphas = [alpha.detach().cuda().requires_grad_() for alpha in net.alphas]
+    narrow = torch.bfloat16 if config.get("dtype") == "mixed_bfloat16" else None
+    searcher = Searcher(net.to(memory_format=LAYOUTS[config["layout"]]), config["order"], narrow=narrow)
     while True:
         gate.begin()
         gate.end(searcher.step(train, valid))

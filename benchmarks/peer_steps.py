@@ -12,14 +12,16 @@ from torch import autograd, nn
 class Trainer:
     """Weight steps as published: gradient clipped to global norm 5, L2 term, momentum."""
 
-    def __init__(self, net, lr=0.025, momentum=0.9, l2=3e-4):
-        self.net, self.lr, self.momentum, self.l2 = net, lr, momentum, l2
+    def __init__(self, net, lr=0.025, momentum=0.9, l2=3e-4, narrow=None):
+        """narrow: a low-precision type that convolutions are computed in (torch.autocast), or None."""
+        self.net, self.lr, self.momentum, self.l2, self.narrow = net, lr, momentum, l2, narrow
         self.weights = list(net.parameters())
         self.optimizer = torch.optim.SGD(self.weights, lr, momentum, weight_decay=l2)
 
     def loss(self, batch):
         images, labels = batch
-        return F.cross_entropy(self.net(images), labels)
+        with torch.autocast(images.device.type, self.narrow, enabled=self.narrow is not None):
+            return F.cross_entropy(self.net(images), labels)
 
     def weight_step(self, batch):
         self.optimizer.zero_grad()

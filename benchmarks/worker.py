@@ -33,8 +33,9 @@ class Gate:
     The worker begins the first step itself, before it calls the job: building is part of it.
     """
 
-    def __init__(self, replies):
-        self.replies = replies
+    def __init__(self, replies, gpu_memory=None):
+        """gpu_memory: () -> the most bytes that the framework held on the GPU; None to measure this process."""
+        self.replies, self.gpu_memory = replies, gpu_memory
         self.started = None
         self.imported = memory("VmRSS")
 
@@ -51,7 +52,7 @@ class Gate:
         """`repeats`: how many times what is measured was done, where once is too short."""
         wall, cpu = time.perf_counter() - self.started[0], time.process_time() - self.started[1]
         self.started = None
-        peak = memory("VmHWM") - self.imported
+        peak = self.gpu_memory() if self.gpu_memory else memory("VmHWM") - self.imported
         self.send(seconds=wall / repeats, cpu_seconds=cpu / repeats, memory=peak, loss=loss)
 
 
@@ -65,10 +66,11 @@ def main(side, config):
     # What a framework prints must not land among the replies.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    use_cores(config["threads"])
+    if config.get("device") != "gpu":
+        use_cores(config["threads"])
     jobs = importlib.import_module(f"benchmarks.jobs_{side}")
     jobs.use_threads(config)
-    gate = Gate(replies)
+    gate = Gate(replies, jobs.gpu_memory if config.get("device") == "gpu" else None)
     gate.send(versions=jobs.versions())
     batches = [synthetic_batch(config, seed) for seed in (0, 1)]
     gate.begin()

@@ -261,10 +261,9 @@ class ReplicatedMixin:
         """Builds metrics, loss and optimizer before a step is traced; made within, they would have it traced twice."""
         if iterator is not None:
             data_batch = tree.map_structure(_one_replica, iterator._distributed_dataset.element_spec)
-        strategy = self._distribute_strategy
-        if strategy is None and not all(part is None or hasattr(part, "shape") for part in tree.flatten(data_batch)):
+        if not all(part is None or hasattr(part, "shape") for part in tree.flatten(data_batch)):
             return  # lists of numbers
-        with contextlib.nullcontext() if strategy is None else strategy.scope():
+        with self.distribute_strategy.scope():
             self._symbolic_build(data_batch=tree.map_structure(symbolic, data_batch))
 
     def _symbolic_build(self, iterator=None, data_batch=None):
@@ -277,7 +276,7 @@ class ReplicatedMixin:
                 "Batches must hold labels: (x, y), for the fit of a supernet pairs of that. Received: images alone"
             )
         for function in (self.compute_metrics, self._compute_loss):
-            keras.src.backend.compute_output_spec(function, x, y, self._symbolic_outputs(), sample_weight)
+            _Symbolic(function).compute_output_spec(x, y, self._symbolic_outputs(), sample_weight)
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
@@ -327,7 +326,15 @@ def _reducible(value):
 
 
 def _one_replica(spec):
-    return spec._value_specs[0] if hasattr(spec, "_value_specs") else spec
+    return tf.nest.flatten(spec, expand_composites=True)[0]
+
+
+class _Symbolic(keras.Operation):
+    """A function of tensors, which Keras calls for shapes and types alone."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.call = function
 
 
 def symbolic(tensor: Any) -> Any:

@@ -12,6 +12,7 @@ import ml_dtypes
 from keras import ops
 
 from keras_pibnas.engine.choice import current
+from keras_pibnas.engine.devices import accelerated
 
 _PORTABLE = False
 
@@ -49,15 +50,7 @@ def _adds_up_in_bfloat16(x):
 def _multiplies_bfloat16(x):
     """Whether the device adds products of bfloat16 up in float32, as accelerators do and oneDNN where it can."""
     kernels = _kernels(x)
-    return kernels.multiplies_bfloat16() if kernels else _has_accelerator()
-
-
-def _has_accelerator():
-    if keras.backend.backend() != "tensorflow":
-        return True
-    import tensorflow as tf
-
-    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+    return kernels.multiplies_bfloat16() if kernels else accelerated()
 
 
 def _in_float32(convolve, x, kernel, *arguments):
@@ -76,7 +69,7 @@ def pad(x, amount, value=0.0):
 def tile(x, channels, branches):
     """(B, H, W, C) -> (B, H, W, E * C).
 
-    What has E blocks of C channels, or an unknown number (see `Op.any_width`), is returned as it is.
+    What has E blocks of C channels already, or an unknown number of them in a trace, is returned as it is.
     """
     if x.shape[-1] in (None, branches * channels):
         return x
@@ -104,7 +97,7 @@ def depthwise(x, kernel, strides=1, dilation=1):
     """Depthwise convolution, symmetric padding dilation * (k - 1) / 2. x (B, H, W, C), kernel (k, k, C, 1)."""
     if strides == 2 and dilation == 2:  # reads only every second pixel, and there it is a plain convolution
         x, strides, dilation = every_second(x), 1, 1
-    kernel = kernel.value if isinstance(kernel, keras.Variable) else kernel
+    kernel = ops.cast(kernel, x.dtype)
     if kernels := fast(x):
         return kernels.depthwise(x, kernel, strides, dilation)
     if _adds_up_in_bfloat16(x):
@@ -172,18 +165,6 @@ def scaled(x, scale):
     return kernels.scaled(x, scale) if kernels else x * scale
 
 
-def expand(x, scale, channels, branches):
-    """Weights what all branches share: branch e gets x * scale[e], in one pass.
-
-    x (B, H, W, n * C) holds n tensors, scale (n, E * C) -> (B, H, W, E * C), summed over n.
-    A 1x1 convolution does it whose kernel is zero off the diagonal, so that no tiled copy of x is made.
-    """
-    count = scale.shape[0]
-    diagonal = ops.reshape(ops.eye(channels, dtype=scale.dtype), (1, channels, 1, channels))
-    kernel = diagonal * ops.reshape(scale, (count, 1, branches, channels))
-    return pointwise(x, ops.reshape(kernel, (1, 1, count * channels, branches * channels)))
-
-
 def max_pool(x, strides=1, training=False):
     """3x3 maximum with padding 1 (of -inf); at stride 2 windows are centred on the even pixels.
 
@@ -236,6 +217,12 @@ def _strided(x, strides):
     return x if strides == 1 else every_second(x)
 
 
+def even(x):
+    """x with a row (column) of zeros at the far end where the number of them is odd."""
+    height, width = ((side or 0) % 2 for side in x.shape[1:3])
+    return ops.pad(x, ((0, 0), (0, height), (0, width), (0, 0))) if height or width else x
+
+
 def every_second(x):
     """Every second row and column of x, from the first on."""
     kernels = fast(x)
@@ -248,20 +235,6 @@ def add_n(tensors):
         return tensors[0]
     kernels = _kernels(tensors[0])
     return kernels.add_n(tensors) if kernels else sum(tensors[1:], tensors[0])
-
-
-def constant(make, *arguments, dtype=None):
-    """The array make(*arguments) as a tensor; an engine may give the same tensor again."""
-    kernels = current().kernels
-    if kernels:
-        return kernels.constant(make, *arguments, dtype=dtype)
-    return ops.convert_to_tensor(make(*arguments), dtype)
-
-
-def gather(values, index):
-    """values[index] of vectors, index from 0 on; ops.take allows for negative ones, in eight nodes more."""
-    kernels = _kernels(values)
-    return kernels.gather(values, index) if kernels else ops.take(values, index)
 
 
 def moments(x):

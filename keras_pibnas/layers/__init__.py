@@ -10,7 +10,7 @@ from keras_pibnas.layers.imagenet import ImageNetAuxiliaryHead, ImageNetStem, St
 from keras_pibnas.layers.involution import Involution
 from keras_pibnas.layers.layer_norm import LayerNorm
 from keras_pibnas.layers.noise import Noise
-from keras_pibnas.layers.op import Op, SharedOp
+from keras_pibnas.layers.op import Op
 from keras_pibnas.layers.pib_conv import PIBConv, PIBConvTable
 from keras_pibnas.layers.pool import AveragePool, MaxPool
 from keras_pibnas.layers.preprocess import ConvStem, PatchifyStem, ReLUConvBN, preprocess
@@ -25,6 +25,6 @@ __all__ = [
     "ConvNeXtConv", "ConvStem", "DilConv", "DropPath", "FactorizedReduce", "Identity", "ImageNetAuxiliaryHead",
     "ImageNetStem", "InvertedResidual", "Involution", "LayerNorm", "Linear", "MaxPool", "Noise", "Op", "PIBConv",
     "PIBConvTable", "PatchifyStem", "ReLUConvBN", "ResidualBlock", "SepConv", "SepConvGELU", "SepConvLayerNorm",
-    "SeparableBlock", "SharedOp", "ShuffleUnit", "StemReduction", "Zero", "depthwise_conv", "preprocess",
+    "SeparableBlock", "ShuffleUnit", "StemReduction", "Zero", "depthwise_conv", "preprocess",
     "skip_connect",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Batch normalization: second derivatives are right, branches have their mixing weight folded in, replicas agree."""
+"""Batch normalization: second derivatives are right, branches have their op weights folded in, replicas agree."""
 
 import contextvars
 
@@ -39,7 +39,7 @@ class BatchNorm(keras.layers.Layer):
 
     Call arguments:
         x: (B, H, W, C) or (B, C).
-        mix: (E,) or None; weights of the E equal blocks of channels, multiplied into the output.
+        weights: (E,) or None; they are multiplied into the output, one for each of E equal blocks of channels.
         training: batch statistics when true, moving ones else.
     """
 
@@ -67,50 +67,48 @@ class BatchNorm(keras.layers.Layer):
             name="moving_variance", initializer="ones", trainable=False, **kind
         )
 
-    def call(self, x, mix=None, training=False):
+    def call(self, x, weights=None, training=False):
         flat = x if len(x.shape) == 4 else x[:, None, None, :]
-        y, offset = self.unshifted(flat, mix, training)
-        y = bias_add(y, offset)
+        y = self._normalized(flat, weights, training)
         return y if flat is x else y[:, 0, 0, :]
 
-    def unshifted(self, x, mix=None, training=False):
-        """(y, offset), whose sum is the output; x (B, H, W, C), offset (C,) or None for zero."""
+    def _normalized(self, x, weights, training):
         kernels = self._one_kernel(x) if training else None
         if kernels:
             x, shift = _without_mean(x, kernels)
-            return self._in_one_kernel(kernels, x, mix, shift), None
+            return self._in_one_kernel(kernels, x, weights, shift)
         if training:
             mean, variance, count = self._moments(x)
             self._move(mean, _unbiased(variance, count))
         else:
             mean, variance = self.moving_mean, self.moving_variance
-        scale, offset = (ops.cast(value, x.dtype) for value in self.coefficients(mean, variance, mix))
-        return scaled(x, scale), offset
+        scale, offset = (ops.cast(value, x.dtype) for value in self.coefficients(mean, variance, weights))
+        return bias_add(scaled(x, scale), offset)
 
-    def after(self, convolve, x, kernel, mix=None, training=False):
-        """`unshifted` of convolve(x, kernel). In inference the scale goes into the kernel instead of the image.
+    def of_convolution(self, convolve, x, kernel, weights=None, training=False):
+        """The layer's output for convolve(x, kernel). In inference the scale goes into the kernel, not the image.
 
         kernel: (kh, kw, I, C), or (k, k, C, 1) of a depthwise convolution.
         """
         if training:
-            return self.unshifted(convolve(x, kernel), mix, True)
-        scale, offset = self.coefficients(self.moving_mean, self.moving_variance, mix)
+            return self._normalized(convolve(x, kernel), weights, True)
+        scale, offset = self.coefficients(self.moving_mean, self.moving_variance, weights)
         kernel = ops.cast(kernel, scale.dtype)
         y = convolve(x, kernel * ops.reshape(scale, (-1, 1) if kernel.shape[-1] == 1 else (-1,)))
-        return y, ops.cast(offset, y.dtype)
+        return bias_add(y, ops.cast(offset, y.dtype))
 
-    def pointwise(self, x, kernel, mix=None, training=False, relu=False):
-        """`unshifted` of the 1x1 convolution of x (B, H, W, G * I) with kernel (1, 1, I, G * O), or its ReLU and None.
+    def of_pointwise(self, x, kernel, weights=None, training=False, relu=False):
+        """The layer's output, or its ReLU, for the 1x1 convolution of x (B, H, W, G * I) with (1, 1, I, G * O).
 
         Its mean is that of x, convolved, and the convolution can take it off as a bias.
         """
         convolve = lambda x, k: pointwise(x, ops.cast(k, x.dtype))  # noqa: E731
         kernels = self._one_kernel(x) if training else None
         if not kernels:
-            y, offset = self.after(convolve, x, kernel, mix, training)
-            return (ops.relu(bias_add(y, offset)), None) if relu else (y, offset)
+            y = self.of_convolution(convolve, x, kernel, weights, training)
+            return ops.relu(y) if relu else y
         shift = ops.stop_gradient(ops.reshape(convolve(kernels.mean(x), kernel), (-1,)))
-        return self._in_one_kernel(kernels, bias_add(convolve(x, kernel), -shift), mix, shift, relu), None
+        return self._in_one_kernel(kernels, bias_add(convolve(x, kernel), -shift), weights, shift, relu)
 
     @property
     def synchronizes(self):
@@ -148,10 +146,10 @@ class BatchNorm(keras.layers.Layer):
         self._move(spread(mean), spread(unbiased))
         return y
 
-    def _in_one_kernel(self, kernels, x, mix, shift, relu=False):
+    def _in_one_kernel(self, kernels, x, weights, shift, relu=False):
         """The output for x, from which its mean, `shift`, has been taken off: the kernel takes it to be zero."""
         state = [variable.value for variable in (self.moving_mean, self.moving_variance)]
-        weight = None if mix is None else repeat(ops.cast(mix, state[0].dtype), x.shape[-1])
+        weight = None if weights is None else repeat(ops.cast(weights, state[0].dtype), x.shape[-1])
         if not self.affine:
             scale = ops.ones_like(state[0]) if weight is None else weight
             offset = ops.zeros_like(state[0])
@@ -164,7 +162,7 @@ class BatchNorm(keras.layers.Layer):
         self.moving_variance.assign(variance)
         return y
 
-    def coefficients(self, mean, variance, mix=None):
+    def coefficients(self, mean, variance, weights=None):
         """(scale, offset), both (C,), with y = x * scale + offset."""
         scale = ops.rsqrt(variance + self.epsilon)
         if self.affine:
@@ -172,9 +170,9 @@ class BatchNorm(keras.layers.Layer):
         offset = -mean * scale
         if self.affine:
             offset = offset + self.beta
-        if mix is None:
+        if weights is None:
             return scale, offset
-        weight = repeat(ops.cast(mix, scale.dtype), scale.shape[0])
+        weight = repeat(ops.cast(weights, scale.dtype), scale.shape[0])
         return scale * weight, offset * weight
 
     def _move(self, mean, unbiased):
@@ -210,11 +208,11 @@ def size(x, images):
     return ops.cast(images, dtype) * float(x.shape[1] * x.shape[2])
 
 
-def repeat(mix, channels):
+def repeat(weights, channels):
     """(E,) -> (channels,): each weight channels / E times. What is there for every channel stays."""
-    blocks = mix.shape[0]
+    blocks = weights.shape[0]
     if blocks in (None, channels):
-        return mix
+        return weights
     return ops.reshape(
-        ops.broadcast_to(ops.reshape(mix, (blocks, 1)), (blocks, channels // blocks)), (channels,)
+        ops.broadcast_to(ops.reshape(weights, (blocks, 1)), (blocks, channels // blocks)), (channels,)
     )

@@ -47,11 +47,11 @@ class Bottleneck(ConvOp):
         self.expand = self.conv_bn("expand", hidden, channels)
         self.project = self.conv_bn("project", channels, channels, 1, 2) if self.strides == 2 else None
 
-    def unshifted(self, x, mix=None, training=False):
+    def call(self, x, weights=None, training=False):
         y = ops.relu(self.reduce(x, training=training))
         y = self.expand(ops.relu(self.conv(y, training=training)), training=training)
         shortcut = self.project(x, training=training) if self.project else self.every_edge(x)
-        return self.mixed(ops.relu(y + shortcut), mix), None
+        return self.weighted(ops.relu(y + shortcut), weights)
 
     def get_config(self):
         names = ("kernel_size", "reduction", "groups")
@@ -75,9 +75,9 @@ class SeparableBlock(ConvOp):
         self.depthwise = self.conv_bn("depthwise", channels, channels, self.kernel_size, self.strides, channels)
         self.pointwise = self.conv_bn("pointwise", channels, channels)
 
-    def unshifted(self, x, mix=None, training=False):
+    def call(self, x, weights=None, training=False):
         y = ops.relu(self.depthwise(self.every_edge(x), training=training))
-        return self.mixed(ops.relu(self.pointwise(y, training=training)), mix), None
+        return self.weighted(ops.relu(self.pointwise(y, training=training)), weights)
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size}
@@ -105,11 +105,11 @@ class InvertedResidual(ConvOp):
         self.depthwise = self.conv_bn("depthwise", hidden, hidden, self.kernel_size, self.strides, hidden)
         self.project = self.conv_bn("project", hidden, channels)
 
-    def unshifted(self, x, mix=None, training=False):
+    def call(self, x, weights=None, training=False):
         y = ops.relu6(self.expand(x, training=training))
         y = ops.relu6(self.depthwise(y, training=training))
-        y, offset = self.project.unshifted(y, mix, training)
-        return (y if self.strides == 2 else y + self.mixed(self.every_edge(x), mix)), offset
+        y = self.project(y, weights=weights, training=training)
+        return y if self.strides == 2 else y + self.weighted(self.every_edge(x), weights)
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size, "expansion": self.expansion}
@@ -139,12 +139,12 @@ class ShuffleUnit(ConvOp):
         self.depthwise = self.conv_bn("depthwise", hidden, hidden, self.kernel_size, self.strides, hidden)
         self.expand = self.conv_bn("expand", hidden, channels, groups=self.groups)
 
-    def unshifted(self, x, mix=None, training=False):
+    def call(self, x, weights=None, training=False):
         y = ops.relu(self.reduce(self.every_edge(x), training=training))
         y = self.depthwise(shuffle(y, self.branches, self.groups), training=training)
         y = self.expand(y, training=training)
         shortcut = x if self.strides == 1 else average_pool(x, 2)
-        return self.mixed(ops.relu(y + self.every_edge(shortcut)), mix), None
+        return self.weighted(ops.relu(y + self.every_edge(shortcut)), weights)
 
     def get_config(self):
         names = ("kernel_size", "groups", "reduction")

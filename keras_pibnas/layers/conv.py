@@ -3,10 +3,9 @@
 import keras
 from keras import ops
 
-from keras_pibnas.engine.kernels import bias_add, convolution, depthwise, every_second, pointwise, tile
-from keras_pibnas.layers.batch_norm import BatchNorm, repeat
+from keras_pibnas.engine.kernels import bias_add, convolution, depthwise, every_second, pointwise
+from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import Op, uniform
-from keras_pibnas.layers.pib_conv import weighted
 from keras_pibnas.layers.separable import check_kernel_size
 
 
@@ -38,12 +37,7 @@ class ConvBN(keras.layers.Layer):
         self.batch_norm.build_for(width)
         self.built = True
 
-    def call(self, x, mix=None, training=False):
-        y, offset = self.unshifted(x, mix, training)
-        return y if offset is None else bias_add(y, offset)
-
-    def unshifted(self, x, mix=None, training=False):
-        """As `Op.unshifted`."""
+    def call(self, x, weights=None, training=False):
         kernel = ops.cast(self.kernel, x.dtype)
         if self.depthwise:
             x = depthwise(x, kernel, self.strides)
@@ -51,7 +45,7 @@ class ConvBN(keras.layers.Layer):
             x = pointwise(x if self.strides == 1 else every_second(x), kernel)
         else:
             x = convolution(x, kernel, self.strides)
-        return self.batch_norm.unshifted(x, mix, training)
+        return self.batch_norm(x, weights=weights, training=training)
 
 
 class ConvOp(Op):
@@ -64,14 +58,6 @@ class ConvOp(Op):
         layer.build()
         return layer
 
-    def every_edge(self, x):
-        """x, once for every edge: (B, H, W, E * C)."""
-        return tile(x, self.channels, self.branches)
-
-    def mixed(self, x, mix):
-        """x (B, H, W, E * C) times the weights of the edges, for what does not end in a BN."""
-        return x if mix is None else x * repeat(ops.cast(mix, x.dtype), self.width)
-
 
 @keras.saving.register_keras_serializable("keras_pibnas")
 class Conv(ConvOp):
@@ -83,8 +69,6 @@ class Conv(ConvOp):
     Args: as `Op`; kernel_size: k, odd; groups: a divisor of the channels.
     """
 
-    relu_first = True
-
     def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, groups=1, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size, self.groups = check_kernel_size(self, kernel_size), check_groups(self, groups)
@@ -94,8 +78,9 @@ class Conv(ConvOp):
         size = (self.kernel_size, self.strides, self.groups)
         self.conv = self.conv_bn("conv", self.channels, self.channels, *size)
 
-    def after_relu(self, x, mix=None, training=False):
-        return self.conv.unshifted(x if self.groups == 1 else self.every_edge(x), mix, training)
+    def call(self, x, weights=None, training=False):
+        x = ops.relu(x)
+        return self.conv(x if self.groups == 1 else self.every_edge(x), weights=weights, training=training)
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size, "groups": self.groups}
@@ -127,11 +112,7 @@ class Linear(Op):
             name="bias", shape=(self.width,), initializer=uniform(self.channels), autocast=False
         ) if self.affine else None  # fmt: skip
 
-    def unshifted(self, x, mix=None, training=False):
+    def call(self, x, weights=None, training=False):
         x = x if self.strides == 1 else every_second(x)
-        y = pointwise(x, ops.cast(weighted(self.weight, mix), x.dtype))
-        if self.bias is None:
-            return y, None
-        bias = ops.convert_to_tensor(self.bias)
-        bias = bias if mix is None else bias * repeat(ops.cast(mix, bias.dtype), self.width)
-        return y, ops.cast(bias, x.dtype)
+        y = pointwise(x, ops.cast(self.weighted(self.weight, weights), x.dtype))
+        return y if self.bias is None else bias_add(y, ops.cast(self.weighted(self.bias, weights), x.dtype))

@@ -6,7 +6,6 @@ from keras import ops
 from keras_pibnas.engine.kernels import concatenate, pointwise, split, weigh
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import Op
-from keras_pibnas.layers.pib_conv import weighted
 from keras_pibnas.layers.separable import check_kernel_size
 
 
@@ -48,14 +47,14 @@ class Involution(Op):
         self.batch_norm.build_for(self.branches * hidden)
         self.span = self.kernel("span", (1, 1), hidden, self.branches * weights)
 
-    def unshifted(self, x, mix=None, training=False):
-        return self._weigh(x, self._kernels(x, mix, training)), None
+    def call(self, x, weights=None, training=False):
+        return self._weigh(x, self._kernels(x, weights, training))
 
-    def _kernels(self, x, mix, training):
+    def _kernels(self, x, weights, training):
         """(B, H', W', E * G * k * k), with the edges' weights in the last 1x1."""
         x = pointwise(self._average(x), ops.cast(self.reduce, x.dtype))
         x = ops.relu(self.batch_norm(x, training=training))
-        return pointwise(x, ops.cast(weighted(self.span, mix), x.dtype))
+        return pointwise(x, ops.cast(self.weighted(self.span, weights), x.dtype))
 
     def _average(self, x):
         return ops.average_pool(x, 2, 2, "same", data_format="channels_last") if self.strides == 2 else x

@@ -10,8 +10,8 @@ class LayerNorm(keras.layers.Layer):
 
     Keras's own has a wrong second derivative on TensorFlow (its variance stops a gradient); this is plain arithmetic.
 
-    Args: affine; epsilon: added to the variance. Call: x (B, H, W, E * C), mix (E,) or None; every block of C channels
-    is normalized for itself.
+    Args: affine; epsilon: added to the variance. Call: x (B, H, W, E * C), weights (E,) or None; every block of C
+    channels is normalized for itself.
     """
 
     def __init__(self, affine=True, epsilon=1e-6, branches=1, **kwargs):
@@ -24,22 +24,22 @@ class LayerNorm(keras.layers.Layer):
         self.beta = self.add_weight(name="beta", initializer="zeros", **kind) if self.affine else None
         self.built = True
 
-    def call(self, x, mix=None, training=False):
+    def call(self, x, weights=None, training=False):
         narrow = keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16")
         wide = ops.cast(x, "float32") if narrow else x
         blocks = ops.reshape(wide, (-1, *x.shape[1:-1], self.branches, x.shape[-1] // self.branches))
         centred = blocks - ops.mean(blocks, -1, keepdims=True)
         scale = ops.rsqrt(ops.mean(ops.square(centred), -1, keepdims=True) + self.epsilon)
-        if mix is not None and not self.affine:
-            scale = scale * ops.cast(mix, wide.dtype)[:, None]
+        if weights is not None and not self.affine:
+            scale = scale * ops.cast(weights, wide.dtype)[:, None]
         y = ops.reshape(centred * scale, (-1, *x.shape[1:]))
-        return ops.cast(self._affine(y, mix) if self.affine else y, x.dtype)
+        return ops.cast(self._affine(y, weights) if self.affine else y, x.dtype)
 
-    def _affine(self, y, mix):
+    def _affine(self, y, weights):
         gamma, beta = ops.convert_to_tensor(self.gamma), ops.convert_to_tensor(self.beta)
-        if mix is None:
+        if weights is None:
             return y * gamma + beta
-        weight = ops.repeat(ops.cast(mix, gamma.dtype), y.shape[-1] // self.branches)
+        weight = ops.repeat(ops.cast(weights, gamma.dtype), y.shape[-1] // self.branches)
         return y * (gamma * weight) + beta * weight
 
     def compute_output_shape(self, input_shape):

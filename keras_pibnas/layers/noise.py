@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-from keras_pibnas.layers.batch_norm import repeat
 from keras_pibnas.layers.op import Op
 
 
@@ -18,8 +17,7 @@ class Noise(Op):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.generator = keras.random.SeedGenerator()
 
-    def unshifted(self, x, mix=None, training=False):
+    def call(self, x, weights=None, training=False):
         batch, *sides = ops.shape(x)[:3]
         shape = (batch, *(-(-side // self.strides) for side in sides), self.width)
-        noise = keras.random.normal(shape, dtype=x.dtype, seed=self.generator)
-        return noise if mix is None else noise * repeat(ops.cast(mix, x.dtype), self.width), None
+        return self.weighted(keras.random.normal(shape, dtype=x.dtype, seed=self.generator), weights)

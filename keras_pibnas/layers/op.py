@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_pibnas.engine.kernels import bias_add, expand
+from keras_pibnas.engine.kernels import tile
 from keras_pibnas.layers.batch_norm import repeat
 
 
@@ -23,19 +23,12 @@ class Op(keras.layers.Layer):
 
     Call arguments:
         x: (B, H, W, C), the state that the edges leave.
-        mix: (E,) or None; weights that the edges' outputs are multiplied with.
+        weights: (E,) or None; the op weights that the edges' outputs are multiplied with.
         training: whether batch normalization uses batch statistics.
 
     Returns:
         (B, ceil(H / strides), ceil(W / strides), E * C), edge by edge.
     """
-
-    # Whether `unshifted` reads numbers of channels and branches from its tensors alone, also where they are unknown: it
-    # then gets x (B, H, W, E * C), all that the edges read, and mix (E * C,), and one trace serves many bundles.
-    any_width = False
-
-    # Whether the op begins with ReLU, and has `after_relu`: a bundle then computes the ReLU once for all its ops.
-    relu_first = False
 
     def __init__(self, channels, strides=1, affine=True, branches=1, **kwargs):
         super().__init__(**kwargs)
@@ -71,17 +64,17 @@ class Op(keras.layers.Layer):
                 f"{self.name} takes {self.channels} channels. Received: input shape {tuple(input_shape)}"
             )
 
-    def call(self, x, mix=None, training=False):
-        y, offset = self.unshifted(x, mix, training)
-        return bias_add(y, offset)
-
-    def unshifted(self, x, mix=None, training=False):
-        """The output without its last bias, and that bias (E * C,) or None; a sum of ops adds all biases at once."""
-        return self.after_relu(keras.ops.relu(x), mix, training)
-
-    def after_relu(self, x, mix=None, training=False):
-        """`unshifted`, where x has been through the op's first ReLU."""
+    def call(self, x, weights=None, training=False):
         raise NotImplementedError
+
+    def every_edge(self, x):
+        """(B, H, W, C) -> (B, H, W, E * C): x, once for every edge."""
+        return tile(x, self.channels, self.branches)
+
+    def weighted(self, y, weights):
+        """y (..., E * C), an output or the kernel or the bias that it ends in, times the op weights of its edges."""
+        y = keras.ops.convert_to_tensor(y)
+        return y if weights is None else y * repeat(keras.ops.cast(weights, y.dtype), y.shape[-1])
 
     def compute_output_shape(self, input_shape):
         batch, height, width = input_shape[:3]
@@ -91,24 +84,3 @@ class Op(keras.layers.Layer):
     def get_config(self):
         names = ("channels", "strides", "affine", "branches")
         return super().get_config() | {name: getattr(self, name) for name in names}
-
-
-class SharedOp(Op):
-    """An op without kernels, which is the same on every edge of a bundle, so it is computed once.
-
-    Subclasses give `shared(x, mix, training, source)`: features (B, H', W', C), scale (E * C,), offset (E * C,) or
-    None. `source` (E * C,) says which channel of x a channel of an edge reads; it may be None where E is known.
-    """
-
-    any_width = True
-
-    def unshifted(self, x, mix=None, training=False):
-        features, scale, offset = self.shared(x, mix, training)
-        if scale is None:
-            return features, offset
-        return expand(features, scale[None], self.channels, self.branches), offset
-
-    def weight(self, mix, x):
-        """mix spread over the channels, or ones: (E * C,) in the type of x."""
-        one = keras.ops.ones((self.branches,), x.dtype)
-        return repeat(one if mix is None else keras.ops.cast(mix, x.dtype), self.width)

@@ -5,8 +5,8 @@ import math
 import keras
 from keras import ops
 
-from keras_pibnas.engine.kernels import INNER, bias_add, convolution, depthwise, gelu_pointwise, pointwise, tile
-from keras_pibnas.layers.batch_norm import BatchNorm, repeat
+from keras_pibnas.engine.kernels import INNER, convolution, depthwise, gelu_pointwise, pointwise
+from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import Op
 from keras_pibnas.layers.separable import check_kernel_size
 
@@ -21,8 +21,6 @@ class PIBConv(Op):
 
     Args: as `Op`; kernel_size: odd; expansion: F, with F * C an integer.
     """
-
-    any_width = True
 
     def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, expansion=2, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
@@ -45,11 +43,10 @@ class PIBConv(Op):
         """Channels that the batch normalization sees."""
         return self.width
 
-    def unshifted(self, x, mix=None, training=False):
-        x = tile(x, self.channels, self.branches)
-        x = bias_add(*depthwise_norm(self.batch_norm, x, self.depthwise, self.strides, training))
-        hidden = self._bottleneck(x)
-        return gelu_pointwise(hidden, ops.cast(weighted(self.pointwise_2, mix) * INNER, x.dtype)), None
+    def call(self, x, weights=None, training=False):
+        x = depthwise_norm(self.batch_norm, self.every_edge(x), self.depthwise, self.strides, training)
+        last = self.weighted(self.pointwise_2, weights)
+        return gelu_pointwise(self._bottleneck(x), ops.cast(last * INNER, x.dtype))
 
     def _bottleneck(self, x):
         """1x1 to F * C, grouped convolution; times INNER, as `twice_gelu` takes it."""
@@ -73,9 +70,9 @@ def _every(count, kernel):
 
 
 def depthwise_norm(batch_norm, x, kernel, strides, training):
-    """(y, offset), whose sum is the normalized depthwise convolution of x."""
+    """The normalized depthwise convolution of x."""
     convolve = lambda x, k: depthwise(x, ops.cast(k, x.dtype), strides)  # noqa: E731
-    return batch_norm.after(convolve, x, ops.convert_to_tensor(kernel), None, training)
+    return batch_norm.of_convolution(convolve, x, ops.convert_to_tensor(kernel), training=training)
 
 
 def check_expansion(channels, expansion):
@@ -88,20 +85,12 @@ def check_expansion(channels, expansion):
     return int(hidden)
 
 
-def weighted(kernel, mix):
-    """A last kernel (..., E * C) times its branches' weights."""
-    kernel = ops.convert_to_tensor(kernel)
-    return kernel if mix is None else kernel * repeat(ops.cast(mix, kernel.dtype), kernel.shape[-1])
-
-
 @keras.saving.register_keras_serializable("keras_pibnas")
 class PIBConvTable(PIBConv):
     """The block that the paper's Table 1 counts: ReLU, depthwise k, 1x1 to F * C, BN, ReLU, grouped k, 1x1, BN.
 
     Args: as `PIBConv`.
     """
-
-    relu_first = True
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -112,12 +101,8 @@ class PIBConvTable(PIBConv):
     def normalized(self):
         return self.branches * self.hidden
 
-    def unshifted(self, x, mix=None, training=False):
-        return self.after_relu(ops.relu(x), mix, training)
-
-    def after_relu(self, x, mix=None, training=False):
-        x = tile(x, self.channels, self.branches)
-        x = depthwise(x, self.depthwise, self.strides)
-        x, _ = self.batch_norm.pointwise(x, self.pointwise_1, None, training, relu=True)
+    def call(self, x, weights=None, training=False):
+        x = depthwise(self.every_edge(ops.relu(x)), self.depthwise, self.strides)
+        x = self.batch_norm.of_pointwise(x, self.pointwise_1, training=training, relu=True)
         x = convolution(x, ops.cast(self.grouped, x.dtype))
-        return self.batch_norm_2.pointwise(x, self.pointwise_2, mix, training)
+        return self.batch_norm_2.of_pointwise(x, self.pointwise_2, weights, training)

@@ -1,16 +1,13 @@
 """3x3 pooling."""
 
-from functools import partial
-
 import keras
-from keras import ops
 
-from keras_pibnas.engine.kernels import average_pool, gather, max_pool
+from keras_pibnas.engine.kernels import average_pool, max_pool
 from keras_pibnas.layers.batch_norm import BatchNorm
-from keras_pibnas.layers.op import SharedOp
+from keras_pibnas.layers.op import Op
 
 
-class _Pool(SharedOp):
+class _Pool(Op):
     """3x3 pooling with padding 1. Args: as `Op`; norm: whether a batch normalization without gamma and beta follows
     (in the supernets of the `darts` space; discrete networks have none, as published)."""
 
@@ -26,19 +23,11 @@ class _Pool(SharedOp):
         if self.norm:
             self.batch_norm.build_for(self.width)
 
-    def shared(self, x, mix=None, training=False, source=None):
-        pooled = self.pool(x, self.strides, training)
-        if self.norm and not training:
-            norm = self.batch_norm
-            scale, offset = norm.coefficients(norm.moving_mean, norm.moving_variance, mix)
-            return pooled, ops.cast(scale, x.dtype), ops.cast(offset, x.dtype)
+    def call(self, x, weights=None, training=False):
+        y = self.every_edge(self.pool(x, self.strides, training))
         if self.norm:
-            pooled = self.batch_norm.standardize(pooled, partial(self._every_branch, source))
-        return pooled, None if mix is None and self.branches == 1 else self.weight(mix, x), None
-
-    def _every_branch(self, source, value):
-        """(C,) -> (E * C,)."""
-        return ops.tile(value, self.branches) if source is None else gather(value, source)
+            return self.batch_norm(y, weights=weights, training=training)
+        return self.weighted(y, weights)
 
     def get_config(self):
         return super().get_config() | {"norm": self.norm}

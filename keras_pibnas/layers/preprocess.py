@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_pibnas.engine.kernels import bias_add, convolution
+from keras_pibnas.engine.kernels import convolution
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.layer_norm import LayerNorm
 from keras_pibnas.layers.op import uniform
@@ -31,7 +31,7 @@ class ReLUConvBN(keras.layers.Layer):
 
     def call(self, x, training=False):
         kernel = ops.convert_to_tensor(self.kernel)
-        return bias_add(*self.batch_norm.pointwise(ops.relu(x), kernel, training=training))
+        return self.batch_norm.of_pointwise(ops.relu(x), kernel, training=training)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.channels)
@@ -70,7 +70,7 @@ class ConvStem(keras.layers.Layer):
 
     def call(self, x, training=False):
         convolve = lambda x, k: convolution(x, ops.cast(k, x.dtype))  # noqa: E731
-        return bias_add(*self.norm.after(convolve, x, ops.convert_to_tensor(self.kernel), training=training))
+        return self.norm.of_convolution(convolve, x, ops.convert_to_tensor(self.kernel), training=training)
 
     def compute_output_shape(self, input_shape):
         sides = (

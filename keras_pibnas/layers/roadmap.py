@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from keras_pibnas.engine.kernels import bias_add, depthwise, gelu, pointwise, tile
+from keras_pibnas.engine.kernels import depthwise, gelu, pointwise
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.layer_norm import LayerNorm
 from keras_pibnas.layers.op import Op
-from keras_pibnas.layers.pib_conv import check_expansion, depthwise_norm, weighted
+from keras_pibnas.layers.pib_conv import check_expansion, depthwise_norm
 from keras_pibnas.layers.separable import SepConv, check_kernel_size
 
 
@@ -15,13 +15,10 @@ from keras_pibnas.layers.separable import SepConv, check_kernel_size
 class SepConvGELU(SepConv):
     """Twice: GELU, depthwise k (the first one strided), 1x1, BN. The roadmap's first step. Args: as `SepConv`."""
 
-    relu_first = False
-
-    def unshifted(self, x, mix=None, training=False):
-        x = tile(gelu(x), self.channels, self.branches)
-        x = depthwise(x, self.depthwise_1, self.strides)
-        x = gelu(bias_add(*self.batch_norm_1.pointwise(x, self.pointwise_1, None, training)))
-        return self.batch_norm_2.pointwise(depthwise(x, self.depthwise_2), self.pointwise_2, mix, training)
+    def call(self, x, weights=None, training=False):
+        x = depthwise(self.every_edge(gelu(x)), self.depthwise_1, self.strides)
+        x = gelu(self.batch_norm_1.of_pointwise(x, self.pointwise_1, training=training))
+        return self.batch_norm_2.of_pointwise(depthwise(x, self.depthwise_2), self.pointwise_2, weights, training)
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -49,11 +46,11 @@ class SepConvLayerNorm(Op):
         norm.build((None, None, None, self.width))
         return norm
 
-    def unshifted(self, x, mix=None, training=False):
+    def call(self, x, weights=None, training=False):
         first, second = (ops.cast(kernel, x.dtype) for kernel in (self.pointwise_1, self.pointwise_2))
-        x = depthwise(tile(gelu(x), self.channels, self.branches), self.depthwise_1, self.strides)
+        x = depthwise(self.every_edge(gelu(x)), self.depthwise_1, self.strides)
         x = depthwise(gelu(self.layer_norm_1(pointwise(x, first))), self.depthwise_2)
-        return self.layer_norm_2(pointwise(x, second), mix=mix), None
+        return self.layer_norm_2(pointwise(x, second), weights=weights)
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size}
@@ -82,11 +79,10 @@ class ConvNeXtConv(Op):
         self.pointwise_1 = self.kernel("pointwise_1", (1, 1), self.channels, self.branches * self.hidden)
         self.pointwise_2 = self.kernel("pointwise_2", (1, 1), self.hidden, self.width)
 
-    def unshifted(self, x, mix=None, training=False):
-        x = tile(x, self.channels, self.branches)
-        x = bias_add(*depthwise_norm(self.batch_norm, x, self.depthwise, self.strides, training))
+    def call(self, x, weights=None, training=False):
+        x = depthwise_norm(self.batch_norm, self.every_edge(x), self.depthwise, self.strides, training)
         x = gelu(pointwise(x, ops.cast(self.pointwise_1, x.dtype)))
-        return pointwise(x, ops.cast(weighted(self.pointwise_2, mix), x.dtype)), None
+        return pointwise(x, ops.cast(self.weighted(self.pointwise_2, weights), x.dtype))
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size, "expansion": self.expansion}

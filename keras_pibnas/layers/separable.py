@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_pibnas.engine.kernels import convolution, depthwise, tile
+from keras_pibnas.engine.kernels import convolution, depthwise
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import Op
 
@@ -20,8 +20,6 @@ def check_kernel_size(layer, size):
 class DilConv(Op):
     """ReLU, depthwise k with dilation, 1x1, BN. DARTS, `dil_conv_k`. Args: as `Op`; kernel_size: odd; dilation."""
 
-    any_width = relu_first = True
-
     def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, dilation=2, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size, self.dilation = check_kernel_size(self, kernel_size), dilation
@@ -33,10 +31,9 @@ class DilConv(Op):
         self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
         self.batch_norm.build_for(self.width)
 
-    def after_relu(self, x, mix=None, training=False):
-        x = tile(x, self.channels, self.branches)
-        x = depthwise(x, self.depthwise, self.strides, self.dilation)
-        return self.batch_norm.pointwise(x, self.pointwise, mix, training)
+    def call(self, x, weights=None, training=False):
+        x = depthwise(self.every_edge(ops.relu(x)), self.depthwise, self.strides, self.dilation)
+        return self.batch_norm.of_pointwise(x, self.pointwise, weights, training)
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size, "dilation": self.dilation}
@@ -48,8 +45,6 @@ class SepConv(Op):
 
     Args: as `Op`; kernel_size: odd.
     """
-
-    any_width = relu_first = True
 
     def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
@@ -66,11 +61,10 @@ class SepConv(Op):
         self.batch_norm_1.build_for(self.width)
         self.batch_norm_2.build_for(self.width)
 
-    def after_relu(self, x, mix=None, training=False):
-        x = tile(x, self.channels, self.branches)
-        x = depthwise(x, self.depthwise_1, self.strides)
-        x, _ = self.batch_norm_1.pointwise(x, self.pointwise_1, None, training, relu=True)
-        return self.batch_norm_2.pointwise(depthwise(x, self.depthwise_2), self.pointwise_2, mix, training)
+    def call(self, x, weights=None, training=False):
+        x = depthwise(self.every_edge(ops.relu(x)), self.depthwise_1, self.strides)
+        x = self.batch_norm_1.of_pointwise(x, self.pointwise_1, training=training, relu=True)
+        return self.batch_norm_2.of_pointwise(depthwise(x, self.depthwise_2), self.pointwise_2, weights, training)
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size}
@@ -80,8 +74,6 @@ class SepConv(Op):
 class Conv7x1_1x7(Op):  # noqa: N801, the op's published name
     """ReLU, 1x7 convolution of stride (1, s), 7x1 of stride (s, 1), BN. AmoebaNet's and PIBConv's `conv_7x1_1x7`."""
 
-    any_width = relu_first = True
-
     def build(self, input_shape):
         super().build(input_shape)
         self.row = self.kernel("row", (1, 7), self.channels, self.width)
@@ -89,7 +81,7 @@ class Conv7x1_1x7(Op):  # noqa: N801, the op's published name
         self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
         self.batch_norm.build_for(self.width)
 
-    def after_relu(self, x, mix=None, training=False):
-        x = convolution(x, ops.cast(self.row, x.dtype), (1, self.strides))
+    def call(self, x, weights=None, training=False):
+        x = convolution(ops.relu(x), ops.cast(self.row, x.dtype), (1, self.strides))
         convolve = lambda x, k: convolution(x, ops.cast(k, x.dtype), (self.strides, 1))  # noqa: E731
-        return self.batch_norm.after(convolve, x, ops.convert_to_tensor(self.column), mix, training)
+        return self.batch_norm.of_convolution(convolve, x, ops.convert_to_tensor(self.column), weights, training)

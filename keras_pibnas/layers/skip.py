@@ -3,17 +3,17 @@
 import keras
 from keras import ops
 
-from keras_pibnas.engine.kernels import convolution, tile
+from keras_pibnas.engine.kernels import convolution, even
 from keras_pibnas.layers.batch_norm import BatchNorm
-from keras_pibnas.layers.op import Op, SharedOp
+from keras_pibnas.layers.op import Op
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
-class Identity(SharedOp):
+class Identity(Op):
     """The input itself, on every edge. DARTS, `skip_connect` at stride 1."""
 
-    def shared(self, x, mix=None, training=False, source=None):
-        return x, None if mix is None and self.branches == 1 else self.weight(mix, x), None
+    def call(self, x, weights=None, training=False):
+        return self.weighted(self.every_edge(x), weights)
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -26,8 +26,6 @@ class FactorizedReduce(Op):
     Args: as `Op`, with strides 2 only and an even number of channels; inputs: channels of the input (default:
     `channels`).
     """
-
-    any_width = relu_first = True
 
     def __init__(self, channels, strides=2, affine=True, branches=1, inputs=None, **kwargs):
         super().__init__(channels, strides, affine, branches, **kwargs)
@@ -51,14 +49,12 @@ class FactorizedReduce(Op):
         self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
         self.batch_norm.build_for(self.width)
 
-    def after_relu(self, x, mix=None, training=False):
-        x = tile(x, self.channels, self.branches) if self.inputs is None else x
-        height, width = ((side or 0) % 2 for side in x.shape[1:3])
-        x = ops.pad(x, ((0, 0), (0, height), (0, width), (0, 0))) if height or width else x
+    def call(self, x, weights=None, training=False):
+        x = ops.relu(x) if self.inputs else self.every_edge(ops.relu(x))
         convolve = lambda x, k: convolution(x, ops.cast(k, x.dtype), 2)  # noqa: E731
-        return self.batch_norm.after(convolve, x, self._joint_kernel(), mix, training)
+        return self.batch_norm.of_convolution(convolve, even(x), self.joint_kernel(), weights, training)
 
-    def _joint_kernel(self):
+    def joint_kernel(self):
         """(2, 2, I, E * C): of every branch, the first pixel's kernel is (conv_1, 0), the last one's (0, conv_2)."""
         kernels = self.conv_1.value, self.conv_2.value
         inputs, width = ops.shape(kernels[0])[2:]

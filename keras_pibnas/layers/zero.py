@@ -10,6 +10,6 @@ from keras_pibnas.layers.op import Op
 class Zero(Op):
     """Zeros of the output shape; in a mix it is left out, for it adds nothing. DARTS, section 2.1."""
 
-    def unshifted(self, x, mix=None, training=False):
+    def call(self, x, weights=None, training=False):
         shape = self.compute_output_shape(x.shape)
-        return ops.zeros((ops.shape(x)[0], *shape[1:]), x.dtype), None
+        return ops.zeros((ops.shape(x)[0], *shape[1:]), x.dtype)

@@ -6,7 +6,7 @@ import keras
 from keras import ops, tree
 
 from keras_pibnas import engine
-from keras_pibnas.engine.kernels import add_n, concatenate, halved, split
+from keras_pibnas.engine.kernels import add_n, concatenate, halved
 from keras_pibnas.layers import preprocess
 from keras_pibnas.layers.blocks import shuffle
 from keras_pibnas.search.edges import bundles_of, node_rows
@@ -126,8 +126,6 @@ def bundle_weights(mix, edges):
 class Preprocessing:
     """The two layers that a cell's inputs go through: (two tensors) -> states 0 and 1. To an engine, like a bundle."""
 
-    any_width, strides = True, 1
-
     def __init__(self, cell):
         self.layers, self.family = (cell.preprocess_0, cell.preprocess_1), cell.family
         self.synchronizes = cell.bundles[0].synchronizes
@@ -141,17 +139,4 @@ class Preprocessing:
         return [variable for layer in self.layers for variable in layer.non_trainable_variables]
 
     def __call__(self, previous, weights=None, training=False):
-        return self.outputs(self.total(self.inputs(previous), training))
-
-    def inputs(self, previous, weights=None):
-        return {"x": previous[0], "other": previous[1]}
-
-    def total(self, inputs, training):
-        return concatenate([f(x, training=training) for f, x in zip(self.layers, inputs.values(), strict=True)])
-
-    def outputs(self, total):
-        return split(total, 2)
-
-    def compute_output_shape(self, previous):
-        shape = self.layers[1].compute_output_shape(previous[1])
-        return (*shape[:-1], 2 * shape[-1])
+        return [layer(x, training=training) for layer, x in zip(self.layers, previous, strict=True)]

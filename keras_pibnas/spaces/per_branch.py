@@ -1,5 +1,7 @@
 """Ops that know nothing of branches."""
 
+import inspect
+
 import keras
 from keras import ops
 
@@ -19,11 +21,11 @@ class PerBranch(keras.layers.Layer):
         for copy in self.copies:
             copy.build(input_shape)
 
-    def call(self, x, mix=None, training=False):
+    def call(self, x, weights=None, training=False):
         outputs = []
         for index, copy in enumerate(self.copies):
             y = call_layer(copy, x, training)
-            outputs.append(y if mix is None else y * ops.cast(mix[index], y.dtype))
+            outputs.append(y if weights is None else y * ops.cast(weights[index], y.dtype))
         return ops.concatenate(outputs, -1)
 
     def compute_output_shape(self, input_shape):
@@ -33,4 +35,5 @@ class PerBranch(keras.layers.Layer):
 
 def call_layer(layer, x, training):
     """layer(x), with training where the layer takes it."""
-    return layer(x, training=training) if layer._call_has_training_arg else layer(x)
+    takes_training = "training" in inspect.signature(layer.call).parameters
+    return layer(x, training=training) if takes_training else layer(x)

@@ -25,8 +25,8 @@ def register_op(name: str, factory: Callable) -> None:
         name: a string.
         factory: called as factory(channels, strides=, affine=, name=, ...) -> Keras layer that maps (B, H, W, channels)
             to (B, ceil(H / strides), ceil(W / strides), channels). If it takes `branches`, it is called with the number
-            of edges to compute in one pass, and its layer with their weights `mix` (see `layers.Op`); else every edge
-            gets a layer of its own, which is slower.
+            of edges to compute in one pass, and its layer with the op weights of these, `weights` (see `layers.Op`);
+            else every edge gets a layer of its own, which is slower.
 
     Raises:
         ValueError: the name is taken.
@@ -133,7 +133,7 @@ def build_op(
 
 
 def build_edges(name, /, channels, strides, branches, **kwargs):
-    """As `build_op`, for a supernet: whatever the op, the layer takes the weights `mix` of its edges."""
+    """As `build_op`, for a supernet: whatever the op, the layer takes the op weights of its edges."""
     factory = _factory(name)
     if _takes(factory, "branches"):
         return factory(channels, strides=strides, branches=branches, **kwargs)

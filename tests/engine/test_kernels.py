@@ -1,9 +1,12 @@
-"""Small fast paths that ops are made of; the ops themselves are held in test_contract.py."""
+"""The TensorFlow engine's kernels against the plain ones; ops themselves are in tests/layers/test_contract.py."""
+
+from functools import partial
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_pibnas import engine
 from keras_pibnas.engine import kernels as primitives
 from keras_pibnas.engine.kernels import concatenate, split
 from keras_pibnas.engine.tensorflow import kernels as native
@@ -93,3 +96,85 @@ def test_products_in_float32_where_bfloat16_would_add_up_in_few_digits(monkeypat
         wide = function(*(tf.cast(tensor, tf.float32) for tensor in (narrow, *kernel)))
         assert got.dtype == tf.bfloat16
         np.testing.assert_array_equal(got, tf.cast(wide, tf.bfloat16))
+
+
+def depthwise(size, strides=1, dilation=1):
+    return partial(primitives.depthwise, strides=strides, dilation=dilation), [(size, size, 4, 1)]
+
+
+def convolution(shape, strides=1, dilation=1):
+    return partial(primitives.convolution, strides=strides, dilation=dilation), [shape]
+
+
+def weigh(size, strides, dilation):
+    sides = (2, -(-7 // strides), -(-6 // strides))
+    return partial(primitives.weigh, size=size, strides=strides, dilation=dilation), [(*sides, 3, size * size)]
+
+
+# (Function of images (2, 7, 6, 4) and further tensors, the shapes of these.)
+KERNELS = {
+    "depthwise 1": depthwise(1), "depthwise 3": depthwise(3), "depthwise 5": depthwise(5), "depthwise 7": depthwise(7),
+    "depthwise 3, stride 2": depthwise(3, 2), "depthwise 7, stride 2": depthwise(7, 2),
+    "depthwise 3, dilated": depthwise(3, 1, 2), "depthwise 5, dilated": depthwise(5, 1, 2),
+    "depthwise 5, dilated, stride 2": depthwise(5, 2, 2),
+    "pointwise": (primitives.pointwise, [(1, 1, 4, 6)]), "pointwise in groups": (primitives.pointwise, [(1, 1, 2, 6)]),
+    "convolution": convolution((3, 3, 4, 6)), "convolution in groups": convolution((3, 3, 2, 6)),
+    "convolution 1 x 7, stride 2": convolution((1, 7, 4, 4), (1, 2)), "convolution 2 x 2": convolution((2, 2, 4, 6), 2),
+    "convolution, dilated": convolution((3, 3, 2, 4), 1, 2),
+    "bias_add": (primitives.bias_add, [(4,)]), "scaled": (primitives.scaled, [(4,)]),
+    "max_pool": (partial(primitives.max_pool, training=True), []),
+    "max_pool, stride 2": (partial(primitives.max_pool, strides=2, training=True), []),
+    "average_pool": (partial(primitives.average_pool, training=True), []),
+    "average_pool, stride 2": (partial(primitives.average_pool, strides=2, training=True), []),
+    "every_second": (primitives.every_second, []), "even": (primitives.even, []), "halved": (primitives.halved, []),
+    "tile": (partial(primitives.tile, channels=4, branches=3), []),
+    "split, concatenate": (lambda x, y: primitives.concatenate([*primitives.split(x, 2), y]), [(2, 7, 6, 3)]),
+    "add_n": (lambda x, y: primitives.add_n([x, y, x]), [(2, 7, 6, 4)]),
+    "gelu": (primitives.gelu, []), "gelu_pointwise": (primitives.gelu_pointwise, [(1, 1, 2, 6)]),
+    "weigh": weigh(3, 1, 1), "weigh, stride 2": weigh(3, 2, 1), "weigh, dilated": weigh(5, 1, 2),
+}  # fmt: skip
+
+
+def derivatives(function, tensors, dtype):
+    """The value, the gradient of the sum of its sines by all tensors, and that of the sum of the gradient's cosines."""
+    tensors = [tf.constant(tensor, dtype) for tensor in tensors]
+    with tf.GradientTape() as outer:
+        outer.watch(tensors)
+        with tf.GradientTape() as inner:
+            inner.watch(tensors)
+            y = function(*tensors)
+            loss = tf.reduce_sum(tf.sin(y))
+        first = inner.gradient(loss, tensors)
+        slope = tf.add_n([tf.reduce_sum(tf.cos(g)) for g in first])
+    return [y, *first, *outer.gradient(slope, tensors, unconnected_gradients="zero")]
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_values_and_two_derivatives_equal_the_plain_ones(name):
+    """In float32, on odd sides, against the plain engine's in float64."""
+    function, shapes = KERNELS[name]
+    generator = np.random.default_rng(0)
+    tensors = [generator.normal(size=shape) for shape in ((2, 7, 6, 4), *shapes)]
+    with engine.use("plain"):
+        wanted = derivatives(function, tensors, "float64")
+    with engine.use("tensorflow"):
+        found = [derivatives(function, tensors, dtype) for dtype in ("float32", "float64")]
+    for form, tolerance in zip(found, (1e-4, 1e-10), strict=True):
+        for got, want in zip(form, wanted, strict=True):
+            assert tf.norm(tf.cast(got, "float64") - want) <= tolerance * (tf.norm(want) + 1e-3)
+
+
+@pytest.mark.parametrize("dtype", ("float16", "bfloat16"))
+@pytest.mark.parametrize("name", [name for name in KERNELS if "dilated" not in name])
+def test_values_in_low_precision(name, dtype):
+    """Of either engine, to the digits that the type has: 8 bits of bfloat16 are 0.4 %."""
+    function, shapes = KERNELS[name]
+    generator = np.random.default_rng(0)
+    tensors = [tf.constant(generator.normal(size=shape), dtype) for shape in ((2, 7, 6, 4), *shapes)]
+    with engine.use("plain"):
+        want = function(*(tf.cast(tensor, "float64") for tensor in tensors))
+    for used in ("plain", "tensorflow"):
+        with engine.use(used):
+            got = function(*tensors)
+        assert got.dtype == dtype
+        assert tf.norm(tf.cast(got, "float64") - want) < 0.01 * tf.norm(want)

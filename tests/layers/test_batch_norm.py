@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pibnas.engine.kernels import bias_add, pointwise
+from keras_pibnas.engine.kernels import pointwise
 from keras_pibnas.engine.replicas import replica_count, replica_moments, replica_sum
 from keras_pibnas.engine.tensorflow import kernels as native
 from keras_pibnas.layers import BatchNorm
@@ -67,7 +67,7 @@ def test_mix_multiplies_blocks_of_channels():
     x = images(2, 3, 3, 6)
     want = np.array(BatchNorm()(x, training=True)) * np.repeat((0.5, 2.0, -1.0), 2)
     np.testing.assert_allclose(
-        BatchNorm()(x, mix=tf.constant((0.5, 2.0, -1.0)), training=True), want, atol=1e-5
+        BatchNorm()(x, weights=tf.constant((0.5, 2.0, -1.0)), training=True), want, atol=1e-5
     )
 
 
@@ -89,7 +89,7 @@ def test_folded_into_a_convolution(fast, monkeypatch):
     x, kernel = images(4, 6, 6, 3, mean=1000.0, deviation=0.5), images(1, 1, 3, 4)
     norm = BatchNorm()
     norm.build_for(4)
-    y = bias_add(*norm.pointwise(tf.constant(x), tf.constant(kernel), training=True))
+    y = norm.of_pointwise(tf.constant(x), tf.constant(kernel), training=True)
     plain = np.einsum("bhwi,io->bhwo", x.astype("float64"), kernel[0, 0].astype("float64"))
     want = (plain - plain.mean((0, 1, 2))) / np.sqrt(plain.var((0, 1, 2)) + 1e-5)
     np.testing.assert_allclose(y, want, atol=1e-2)
@@ -103,8 +103,8 @@ def test_folded_inference_equals_the_two_layers():
     norm.build_for(6)
     for seed, weight in enumerate(norm.weights):
         weight.assign(np.random.default_rng(seed).uniform(0.5, 1.5, 6))
-    y, offset = norm.pointwise(tf.constant(x), tf.constant(kernel))
-    np.testing.assert_allclose(y + offset, norm(pointwise(tf.constant(x), tf.constant(kernel))), atol=1e-5)
+    y = norm.of_pointwise(tf.constant(x), tf.constant(kernel))
+    np.testing.assert_allclose(y, norm(pointwise(tf.constant(x), tf.constant(kernel))), atol=1e-5)
 
 
 def test_second_derivative():

@@ -96,7 +96,7 @@ def test_branches_are_so_many_ops(name, extra, strides, branches):
     join(op, singles)
     mix = np.linspace(0.2, 0.8, branches).astype("float32")
     for training in (False, True):
-        weighted = op(x, mix=mix, training=training)
+        weighted = op(x, weights=mix, training=training)
         outputs = [single(x, training=training) for single in singles]
         want = np.concatenate([m * output for m, output in zip(mix, outputs, strict=True)], -1)
         np.testing.assert_allclose(weighted, want, atol=2e-5, rtol=1e-4)
@@ -109,7 +109,7 @@ def test_branches_are_so_many_ops(name, extra, strides, branches):
 def test_without_mix_every_branch_weighs_one(name, extra):
     op = make(name, 4, (2, 6, 6, 4), branches=2, **extra)
     x = images(2, 6, 6, 4)
-    np.testing.assert_allclose(op(x), op(x, mix=np.ones(2, "float32")), atol=1e-5)
+    np.testing.assert_allclose(op(x), op(x, weights=np.ones(2, "float32")), atol=1e-5)
 
 
 IN_REFERENCE = sorted({key.split("/")[0] for key in GOLDEN.files if "/" in key})
@@ -163,7 +163,9 @@ def test_save_and_load(name, extra, strides, tmp_path):
 
 
 def batch_norms(op):
-    return [layer for layer in op._flatten_layers() if isinstance(layer, BatchNorm)]
+    """Those of an op and of the layers in it."""
+    parts = [part for part in vars(op).values() if isinstance(part, keras.layers.Layer)]
+    return [part for part in parts if isinstance(part, BatchNorm)] + [n for part in parts for n in batch_norms(part)]
 
 
 @every_op
@@ -176,9 +178,9 @@ def test_mixed_precision(name, extra, strides, narrow):
     x, mix = images(2, 6, 6, 4), np.array((0.4, 0.6), "float32")
     assert {keras.backend.standardize_dtype(weight.dtype) for weight in op.weights} <= {"float32"}
     for training in (False, True):
-        y = op(x, mix=mix, training=training)
+        y = op(x, weights=mix, training=training)
         assert y.dtype == narrow
-        want = wide(x, mix=mix, training=training)
+        want = wide(x, weights=mix, training=training)
         assert tf.norm(tf.cast(y, "float32") - want) <= 0.05 * tf.norm(want)
     for norm in batch_norms(op):
         assert norm.moving_variance.dtype == norm.moving_mean.dtype == "float32"
@@ -197,7 +199,7 @@ def smooth_loss(op, x, first, weights, mix, weighting):
     """mix (6,): four scales of the input, two weights of the branches; first: a linear map before the op."""
     state = [tf.convert_to_tensor(variable.value) for variable in op.non_trainable_variables]
     inputs = tf.tanh(tf.tensordot(x * mix[:4], first, 1))
-    y, _ = op.stateless_call(weights, state, inputs, mix=mix[4:], training=True)
+    y, _ = op.stateless_call(weights, state, inputs, weights=mix[4:], training=True)
     return tf.reduce_sum(tf.nn.softplus(y * weighting))
 
 
@@ -286,7 +288,7 @@ def test_fast_path_equals_plain_form(name, extra, strides, monkeypatch):
         gradients = all_gradients(op, x, values, mix, weighting)
         second = hessian_vector_product(op, x, values, mix, weighting, vectors)
         outputs = [
-            op.stateless_call(values[1:], state, x, mix=mix[4:], training=training)
+            op.stateless_call(values[1:], state, x, weights=mix[4:], training=training)
             for training in (False, True)
         ]
         return outputs, gradients, second
@@ -369,7 +371,7 @@ def test_plain_layers_as_ops(strides, registry):
     kp.spaces.register_op("plain", Plain)
     x = images(2, 7, 6, 4)
     op = make("plain", 4, x.shape, strides=strides, branches=2)
-    y = op(x, mix=np.array((0.3, 0.7), "float32"))
+    y = op(x, weights=np.array((0.3, 0.7), "float32"))
     parts = [0.3 * op.copies[0](x), 0.7 * op.copies[1](x)]
     np.testing.assert_allclose(y, np.concatenate(parts, -1), atol=1e-6)
     assert op.compute_output_shape((2, 7, 6, 4)) == y.shape

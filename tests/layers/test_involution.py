@@ -71,7 +71,7 @@ def test_the_definition(case, sides):
     mix = np.linspace(0.5, 1.5, op.branches).astype("float32")
     for training in (False, True):
         want = [mix[e] * one_edge(op, e, x, training) for e in range(op.branches)]
-        got = op(x, mix=mix, training=training)
+        got = op(x, weights=mix, training=training)
         np.testing.assert_allclose(got, np.concatenate(want, -1), atol=2e-5, rtol=2e-5)
 
 

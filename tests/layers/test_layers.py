@@ -150,7 +150,7 @@ def test_layer_norm(affine, tmp_path):
     if affine:
         want = want * norm.gamma.numpy() + norm.beta.numpy()
     np.testing.assert_allclose(norm(x), want, atol=1e-4)
-    np.testing.assert_allclose(norm(x, mix=mix), want * np.repeat(mix, 4), atol=1e-4)
+    np.testing.assert_allclose(norm(x, weights=mix), want * np.repeat(mix, 4), atol=1e-4)
     np.testing.assert_array_equal(*saved_and_loaded(LayerNorm(affine), x.shape, tmp_path))
 
 

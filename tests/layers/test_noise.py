@@ -18,7 +18,7 @@ def test_noise_is_normal_and_drawn_anew(strides):
 
 def test_weights_of_edges_scale_the_noise():
     op = kp.spaces.build_op("noise", 2, branches=2)
-    y = np.asarray(op(np.zeros((4, 32, 32, 2), "float32"), mix=np.array([0.0, 0.5], "float32")))
+    y = np.asarray(op(np.zeros((4, 32, 32, 2), "float32"), weights=np.array([0.0, 0.5], "float32")))
     assert (y[..., :2] == 0).all() and abs(y[..., 2:].std() - 0.5) < 0.05
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_pibnas as kp
-from keras_pibnas.engine.kernels import average_pool, bias_add, gelu
+from keras_pibnas.engine.kernels import average_pool, gelu
 from keras_pibnas.layers import BatchNorm, MaxPool
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -47,14 +47,14 @@ def eagerly():
 @pytest.fixture
 def smooth(monkeypatch):
     """GELU for ReLU, average for maximum pooling."""
-    plain = BatchNorm.pointwise
+    plain = BatchNorm.of_pointwise
 
-    def pointwise(norm, x, kernel, mix=None, training=False, relu=False):
-        y, offset = plain(norm, x, kernel, mix, training)
-        return (gelu(bias_add(y, offset)), None) if relu else (y, offset)
+    def of_pointwise(norm, x, kernel, weights=None, training=False, relu=False):
+        y = plain(norm, x, kernel, weights, training)
+        return gelu(y) if relu else y
 
     monkeypatch.setattr(keras.ops, "relu", gelu)
-    monkeypatch.setattr(BatchNorm, "pointwise", pointwise)
+    monkeypatch.setattr(BatchNorm, "of_pointwise", of_pointwise)
     monkeypatch.setattr(MaxPool, "pool", staticmethod(average_pool))
 
 

@@ -11,6 +11,7 @@ from keras_pibnas.engine.interface import Gradient
 from keras_pibnas.engine.plain import Plain, scaled_gradient, stretched
 from keras_pibnas.engine.replicas import replica_totals
 from keras_pibnas.engine.tensorflow import graphs, grouped_variables, jvp, kernels, traced
+from keras_pibnas.engine.tensorflow.forms import form_of
 
 
 class TensorFlow(Plain):
@@ -34,11 +35,12 @@ class TensorFlow(Plain):
             return tf.nest.map_structure(tf.identity, values)
 
     def call(self, layer, *inputs, **arguments):
+        layer = form_of(layer) or layer
         direction = jvp.current_direction()
         if direction is not None:
             return direction.call(layer, inputs, arguments)
         if traced.is_shared(layer, arguments.get("training", False)):
-            return traced.call(layer, *inputs, **arguments)
+            return traced.call(layer, *inputs, arguments["weights"])
         return super().call(layer, *inputs, **arguments)
 
     def gradient(self, loss, weights, mix, wrt="weights", remat=False, linearize=False, loss_scale=None):

@@ -54,22 +54,22 @@ class Direction:
             return self._shared(layer, *inputs, tangents, arguments["weights"])
         return self._plain(layer, inputs, arguments, weights, tangents)
 
-    def _shared(self, layer, x, direction, weights):
+    def _shared(self, form, x, direction, weights):
         """x: a Dual, or a tuple of them."""
         x = _turned(x)
         inputs = {}
 
         def images(*values):
-            inputs.update(layer.inputs(tf.nest.pack_sequence_as(x.value, values), weights))
+            inputs.update(form.inputs(tf.nest.pack_sequence_as(x.value, values), weights))
             return {name: tensor for name, tensor in inputs.items() if len(tensor.shape) == 4}
 
         moving = jvp(images, *(tf.nest.flatten(part) for part in x)).tangent
         precomputed = None if self.precomputed is None else next(self.precomputed)
-        total = traced.jvp(layer, inputs, moving, direction, precomputed)
-        shape = layer.compute_output_shape(tf.nest.map_structure(lambda tensor: tensor.shape, x.value))
+        total = traced.jvp(form, inputs, moving, direction, precomputed)
+        shape = form.output_shape(tf.nest.map_structure(lambda tensor: tensor.shape, x.value))
         for tensor in total:
             tensor.set_shape(shape)
-        return tf.nest.map_structure(Dual, *(layer.outputs(tensor) for tensor in total))
+        return tf.nest.map_structure(Dual, *(form.outputs(tensor) for tensor in total))
 
     def _plain(self, layer, inputs, arguments, weights, tangents):
         duals = [x for x in inputs if isinstance(x, Dual)]

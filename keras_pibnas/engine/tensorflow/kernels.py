@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from keras_pibnas import onednn
 from keras_pibnas.engine.context import holding
+from keras_pibnas.engine.devices import accelerated
 from keras_pibnas.engine.replicas import replica_count
 from keras_pibnas.engine.tensorflow.derivatives import aside, here, is_along_directions, is_transposing, with_gradient
 from keras_pibnas.engine.tensorflow.patches import weigh as weigh
@@ -41,11 +42,12 @@ def for_any_side(x, strides):
 
 
 def available(x):
-    """Whether the fast paths hold for tensor x: TensorFlow, no GPU, oneDNN on for its floats, known side."""
+    """Whether the fast paths hold for tensor x: TensorFlow, no accelerator, oneDNN on for its floats, known side."""
     return (
         keras.backend.standardize_dtype(x.dtype) in ("float32", "bfloat16")
         and not isinstance(x, keras.KerasTensor)
         and (None not in x.shape[1:3] or _ANY_SIDE.get())
+        and not accelerated()
         and _onednn(keras.backend.standardize_dtype(x.dtype))
     )
 
@@ -53,8 +55,6 @@ def available(x):
 @functools.cache
 def _onednn(dtype="float32"):
     """Asks by trying: without oneDNN, which has bfloat16 on some processors only, there are no grouped gradients."""
-    if _accelerated():
-        return False
     with tf.init_scope():
         x = tf.zeros((1, 2, 2, 4), dtype)
         try:
@@ -67,13 +67,9 @@ def _onednn(dtype="float32"):
         return True
 
 
-def _accelerated():
-    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
-
-
 def multiplies_bfloat16():
     """Whether sums of products of bfloat16 are float32's; TensorFlow's own kernels on a CPU keep 8 digits."""
-    return _accelerated() or _onednn("bfloat16")
+    return accelerated() or _onednn("bfloat16")
 
 
 def constant(make, *arguments, dtype=None):
@@ -436,10 +432,6 @@ def convolution(x, kernel, strides, dilation, padding="VALID"):
 
 def add_n(tensors):
     return tf.add_n(tensors)
-
-
-def gather(values, index):
-    return tf.gather(values, index)
 
 
 def scaled(x, scale):

@@ -16,6 +16,7 @@ from keras_pibnas.engine.context import holding
 from keras_pibnas.engine.interface import value_of
 from keras_pibnas.engine.kernels import fast
 from keras_pibnas.engine.tensorflow import kernels
+from keras_pibnas.engine.tensorflow.forms import BundleForm
 from keras_pibnas.engine.tensorflow.grouped_variables import like
 from keras_pibnas.engine.tensorflow.shared import Shared, Traced
 
@@ -42,34 +43,36 @@ def precomputing(values):
 
 
 def is_shared(layer, training):
-    """Whether a layer's call goes through a function that it shares with its family."""
-    if getattr(layer, "family", None) is None or not training or tf.executing_eagerly():
+    """Whether a layer, or its form, is called through a function that it shares with its family."""
+    if not isinstance(layer, BundleForm) or layer.layer.family is None or not training:
         return False
-    return not layer.synchronizes
+    return not tf.executing_eagerly() and not layer.layer.synchronizes
 
 
-def call(layer, x, weights, training):
-    """layer(x, weights=weights, training=training), through its family's function."""
-    state, inputs = layer.non_trainable_variables, layer.inputs(x, weights)
+def call(form, x, weights):
+    """What the form's layer gives in training, through its family's function."""
+    layer = form.layer
+    state, inputs = layer.non_trainable_variables, form.inputs(x, weights)
     values, old = _values(layer.trainable_variables), _values(state)
-    function = _traces(layer).function(layer, values, old, inputs)
+    function = _traces(layer).function(form, values, old, inputs)
     results = function(*values, *old, *inputs.values())
     if _PRECOMPUTED.get() is not None:
         _PRECOMPUTED.get().append(results[function.count :])
     total, *moved = results[: function.count]
     for variable, value in zip(state, like(_apart(moved, old), old), strict=True) if moved else ():
         variable.assign(value)
-    total.set_shape(layer.compute_output_shape(tf.nest.map_structure(lambda tensor: tensor.shape, x)))
-    return layer.outputs(total)
+    total.set_shape(form.output_shape(tf.nest.map_structure(lambda tensor: tensor.shape, x)))
+    return form.outputs(total)
 
 
-def jvp(layer, inputs, tangents, direction, precomputed=None):
-    """(`layer.total`, its derivative along tangents of images among its inputs, by name, and a direction of weights).
+def jvp(form, inputs, tangents, direction, precomputed=None):
+    """(`form.total`, its derivative along tangents of images among its inputs, by name, and a direction of weights).
 
     precomputed: what a call for the same inputs gave to the list of `precomputing`, or None to compute it.
     """
+    layer = form.layer
     weights, old = _values(layer.trainable_variables), _values(layer.non_trainable_variables)
-    function = _traces(layer).function(layer, weights, old, inputs, precomputed is None)
+    function = _traces(layer).function(form, weights, old, inputs, precomputed is None)
     direction = [tf.cast(tangent, weight.dtype) for tangent, weight in zip(direction, weights, strict=True)]
     tensors = [*weights, *old, *inputs.values(), *direction, *tangents.values()]
     return function(*tensors, precomputed=precomputed or ())
@@ -85,25 +88,25 @@ def _traces(layer):
 
 
 class _Traces:
-    """The functions of a family, by kind: class and what it calls its kind, strides, types and shapes."""
+    """The functions of a family, by kind: form, types and shapes."""
 
     def __init__(self):
         self.traced, self.functions = {}, {}
 
-    def function(self, layer, weights, state, inputs, from_start=None):
-        """The `Shared` function of a layer.
+    def function(self, form, weights, state, inputs, from_start=None):
+        """The `Shared` function of a form's layer.
 
         from_start: for its `jvp`, whether nothing is precomputed; None for the layer itself.
         """
-        # The plain forms, for GPUs and float64, read numbers of channels and sides from shapes.
-        any_width = layer.any_width and fast(inputs["x"])
+        # The plain kernels, for GPUs and float64, read numbers of channels and sides from shapes.
+        dynamic = form.dynamic and fast(inputs["x"])
         images = [tensor for tensor in inputs.values() if len(tensor.shape) == 4]
-        any_side = any_width and all(kernels.for_any_side(image, layer.strides) for image in images)
-        signature = _signature(weights, state, inputs, any_width, any_side)
-        kind = type(layer), getattr(layer, "kind", ()), layer.strides, *((spec.shape, spec.dtype) for spec in signature)
+        any_side = dynamic and all(kernels.for_any_side(image, form.strides) for image in images)
+        signature = _signature(weights, state, inputs, dynamic, any_side)
+        kind = type(form), form.kind, *((spec.shape, spec.dtype) for spec in signature)
         dual = from_start is not None or _PRECOMPUTED.get() is not None
         if kind not in self.traced or (dual and self.traced[kind].dual is None):
-            self.traced[kind] = _trace(layer, signature, inputs, dual)
+            self.traced[kind] = _trace(form, signature, inputs, dual)
         traced, frozen, remat = self.traced[kind], _WITHOUT_WEIGHTS.get(), _REMATERIALIZE.get()
         key = *kind, traced.dual is None, frozen, remat, from_start
         if key not in self.functions:
@@ -121,23 +124,24 @@ def _shared(traced, weights, frozen, remat, from_start):
     return Shared(part, wanted, remat, 1 if frozen else None, extra, traced=traced)
 
 
-def _trace(layer, signature, inputs, dual):
+def _trace(form, signature, inputs, dual):
     """dual: whether the derivative along weights and images is traced, too."""
+    layer = form.layer
     weights, state = len(layer.trainable_variables), len(layer.non_trainable_variables)
     names = list(inputs)
     # For each argument, whether there is a gradient by it; `source` and `copies` are constants.
     by = [*[True] * weights, *[False] * state, *(name not in ("source", "copies") for name in names)]
     images = [weights + state + place for place, name in enumerate(names) if len(inputs[name].shape) == 4]
-    return Traced(_stateless(layer, names), signature, by, [*range(weights), *images] if dual else (), weights)
+    return Traced(_stateless(form, names), signature, by, [*range(weights), *images] if dual else (), weights)
 
 
-def _signature(weights, state, inputs, any_width, any_side):
+def _signature(weights, state, inputs, dynamic, any_side):
     """The arguments' types: for any number of images, and where wanted, of channels and edges, and any sides."""
-    static = 2 if any_width else 4  # of a kernel (kh, kw, I, O)
+    static = 2 if dynamic else 4  # of a kernel (kh, kw, I, O)
     filters = [_spec(t, (*t.shape[:static], *[None] * len(t.shape[static:]))) for t in weights]
-    vectors = [_spec(t, (None,) if any_width else t.shape) for t in state]
+    vectors = [_spec(t, (None,) if dynamic else t.shape) for t in state]
     shapes = {name: (None, *tensor.shape[1:]) for name, tensor in inputs.items() if len(tensor.shape) == 4}
-    if any_width:
+    if dynamic:
         sides = {name: (None, None) if any_side else shape[1:3] for name, shape in shapes.items()}
         shapes = {name: (None, *both, None) for name, both in sides.items()}
         shapes |= {"source": (None,), "copies": (None, None)}
@@ -167,8 +171,9 @@ def _apart(together, models):
     return tf.raw_ops.SplitV(value=together[0], size_splits=sizes, axis=axis, num_split=len(models))
 
 
-def _stateless(layer, names):
-    """(*weights, *state, *inputs) -> the layer's total and moved statistics, `_together`, from these tensors alone."""
+def _stateless(form, names):
+    """(*weights, *state, *inputs) -> the form's total and moved statistics, `_together`, from these tensors alone."""
+    layer = form.layer
     state = layer.non_trainable_variables
     variables = [*layer.trainable_variables, *state]
     count = len(variables)
@@ -178,7 +183,7 @@ def _stateless(layer, names):
         with keras.StatelessScope() as scope, kernels.any_side():
             for pair in zip(variables, tensors[:count], strict=True):
                 scope.add_update(pair)
-            output = layer.total(dict(zip(names, tensors[count:], strict=True)), training=True)
+            output = form.total(dict(zip(names, tensors[count:], strict=True)), training=True)
         moved = [tf.stop_gradient(scope.get_current_value(variable)) for variable in state]
         return output, *_together(moved, tensors[count - len(state) : count])
 
