@@ -3,7 +3,8 @@
 import keras
 
 import keras_pibnas as kp
-from keras_pibnas.cli import common, flags, long_runs, selection
+from keras_pibnas.cli import common, flags, long_runs, selection, user_callbacks
+from keras_pibnas.training import tasks
 
 PRESETS = {
     "paper": {
@@ -22,27 +23,18 @@ def build_parser():
     return flags.Parser(
         "search",
         __doc__,
-        flags.RUN_FLAGS,
+        *flags.RUN_GROUPS,
         flags.SEARCH_FLAGS,
         flags.SELECTION_FLAGS,
         space="pibconv",
-        dataset="digits",
-        data_dir=None,
-        side=16,
-        layers=4,
-        channels=8,
         nodes=4,
         order=2,
         hvp="exact",
         remat=False,
-        stem="conv3x3",
-        batch_size=64,
-        epochs=10,
-        learning_rate=0.025,
         alpha_learning_rate=None,
-        seed=0,
-        out=None,
+        epochs=10,
         preset=None,
+        **flags.RUN_DEFAULTS,
     )
 
 
@@ -53,14 +45,16 @@ def main(argv=None):
         selection.check(args)
         strategy = long_runs.strategy_of(args)
         long_runs.seeded(args)
-        splits = kp.data.load(args.dataset, args.side, args.data_dir).halves(seed=args.seed)
+        factories = user_callbacks.load(args.callbacks)
+        splits = common.load_images(args).halves(seed=args.seed)
         pairs, valid = batches(splits, args)
         with long_runs.made_for(strategy, args):
             supernet = build(splits, len(pairs), args)
         directory = long_runs.directory_of(args, "search")
+        own = user_callbacks.make(factories, directory, args)
     weights = sum(int(keras.ops.size(weight)) for weight in supernet.network.trainable_variables)
     print(f"Searching {args.space} on {args.dataset}: {weights:,} weights, {directory}")
-    fit(supernet, pairs, valid, directory, parser.prog, args)
+    fit(supernet, pairs, valid, directory, parser.prog, args, own)
     genotype = selection.select(supernet, pairs, valid, directory, parser.prog, args, configure)
     if not kp.runs.is_chief():
         return directory
@@ -72,8 +66,11 @@ def main(argv=None):
     return directory
 
 
-def fit(supernet, pairs, valid, directory, prog, args):
-    """Trains a supernet and records what it finds, from where the directory's last checkpoint stands."""
+def fit(supernet, pairs, valid, directory, prog, args, own):
+    """Trains a supernet and records what it finds, from where the directory's last checkpoint stands.
+
+    Args: own: callbacks of the user's.
+    """
     limits = early_ends(args)
     saved = long_runs.checkpoint(directory, "search", pairs, args, limits)
     decides = not selection.by_sharing(args)
@@ -87,7 +84,7 @@ def fit(supernet, pairs, valid, directory, prog, args):
             epochs=args.epochs,
             shuffle=False,  # the pairs are
             verbose=common.verbosity(),
-            callbacks=[*limits, recorder(directory), *progress, saved],
+            callbacks=[*limits, recorder(directory), *progress, *own, saved],
         )
 
     long_runs.run_with_exit_status(run, saved, directory, prog, args)
@@ -95,17 +92,23 @@ def fit(supernet, pairs, valid, directory, prog, args):
 
 def early_ends(args):
     """Callbacks for what ends a search before its last epoch, before those that record what it found."""
-    limit, stable = kp.callbacks.SkipLimit, kp.callbacks.StableRanking
-    return [
-        *([limit(args.skip_limit, args.at_skip_limit == "restore", at_least=args.at_least)] if args.skip_limit else []),
-        *([stable(args.stable_epochs, args.at_least)] if args.stable_epochs else []),
-    ]
+    task, ends = tasks.get(args.task), []
+    if args.skip_limit:
+        restore = args.at_skip_limit == "restore"
+        ends.append(
+            kp.callbacks.SkipLimit(args.skip_limit, restore, f"val_{task.monitor}", args.at_least, mode=task.mode)
+        )
+    if args.stable_epochs:
+        ends.append(kp.callbacks.StableRanking(args.stable_epochs, args.at_least))
+    return ends
 
 
 def batches(splits, args):
     """What a search trains on, pairs from both halves, and the second half for validation."""
     train, valid = (
-        splits.batches(half, args.batch_size, augment=True, seed=args.seed, drop_remainder=True)
+        splits.batches(
+            half, args.batch_size, seed=args.seed, drop_remainder=True, **common.augmentation(args, splits)
+        )
         for half in ("train", "valid")
     )
     return kp.data.bilevel(train, valid), splits.batches("valid", args.batch_size, shuffle=False)
@@ -124,7 +127,10 @@ def build(splits, steps, args):
 def configure(supernet, learning_rate, steps, args):
     """Compiles a supernet for so many steps, whose learning rate goes down a cosine."""
     schedule = common.cosine(learning_rate, steps, last=0.001)
-    supernet.compile(kp.optimizers.SGD(schedule), alpha_optimizer(args), engine=args.engine)
+    task, outputs = tasks.get(args.task), supernet.settings["num_classes"]
+    supernet.compile(
+        kp.optimizers.SGD(schedule), alpha_optimizer(args), task.loss(), task.metrics(outputs), engine=args.engine
+    )
 
 
 def method_of(args):
