@@ -300,9 +300,9 @@ def check_images(input_shape: tuple[int, int, int], num_classes: int, stem: str)
         raise ValueError(
             f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}"
         )
-    if not isinstance(num_classes, int) or num_classes < 2:
+    if not isinstance(num_classes, int) or num_classes < 1:  # 1: a regression of one number
         raise ValueError(
-            f"num_classes must be an integer of at least 2. Received: num_classes={num_classes!r}"
+            f"num_classes must be an integer of at least 1. Received: num_classes={num_classes!r}"
         )
     if stem not in STEMS:
         raise ValueError(f"stem must be one of {', '.join(STEMS)}. Received: stem={stem!r}")

@@ -106,23 +106,24 @@ def _classes(class_index, logits):
     return classes
 
 
-def upsample(images: np.ndarray, side: int = 224) -> np.ndarray:
+def upsample(images: np.ndarray, side: int | tuple[int, int] = 224) -> np.ndarray:
     """Bilinear enlargement for display.
 
     Args:
         images: (B, h, w) heat maps or (B, h, w, c) images.
-        side: of the result, in pixels.
+        side: of the result, in pixels, or (height, width).
 
     Returns:
-        Array (B, side, side) or (B, side, side, c), float32.
+        Array (B, height, width) or (B, height, width, c), float32.
 
     Example:
         >>> kp.analysis.upsample(np.ones((1, 4, 4), "float32"), side=8).shape
         (1, 8, 8)
     """
+    height, width = (side, side) if isinstance(side, int) else side
     images = np.asarray(images, "float32")
     channels = images if images.ndim == 4 else images[..., None]
-    large = ops.image.resize(channels, (side, side), interpolation="bilinear", data_format="channels_last")
+    large = ops.image.resize(channels, (height, width), interpolation="bilinear", data_format="channels_last")
     large = ops.convert_to_numpy(large)
     return large if images.ndim == 4 else large[..., 0]
 
@@ -136,15 +137,15 @@ def gradcam_figure(
     class_index: int | Sequence[int] | None = None,
     layer: keras.layers.Layer | str | None = None,
 ) -> Path:
-    """Draws heat maps over images: images down, networks across, upsampled to 224 (PIBConv paper, Fig. 5).
+    """Draws heat maps over images: images down, networks across, upsampled to at most 224 (PIBConv paper, Fig. 5).
 
     Args:
         models: {name: keras.Model}.
         images: (B, H, W, C), as all models take them; or {name: such images} where they differ.
         path: where to write the picture.
         labels: one name an image.
-        pictures: the images as they should be seen, (B, H, W, 1 or 3); by default those of the first model. Each is
-            stretched to the full range.
+        pictures: the images as they should be seen, (B, H, W, C); by default those of the first model. Each is
+            stretched to the full range; of other channels than one or three the first three are shown, or the first.
         class_index, layer: as in `grad_cam`.
 
     Returns:
@@ -161,14 +162,17 @@ def gradcam_figure(
         'gradcam.png'
     """
     images = images if isinstance(images, dict) else dict.fromkeys(models, images)
-    maps = {name: upsample(grad_cam(model, images[name], layer, class_index)) for name, model in models.items()}
     first = next(iter(images.values()))
-    shown = upsample(first if pictures is None else pictures)
+    pictures_of = first if pictures is None else pictures
+    size = tuple(round(224 * pixels / max(pictures_of.shape[1:3])) for pixels in pictures_of.shape[1:3])
+    maps = {name: upsample(grad_cam(model, images[name], layer, class_index), size) for name, model in models.items()}
+    shown = upsample(pictures_of, size)
     for name, values in (("labels", labels), ("pictures", pictures)):
         if values is not None and len(values) != len(first):
             raise ValueError(f"{len(first)} images need as many {name}. Received: {len(values)}")
     rows, columns = len(first), 1 + len(models)
-    figure, axes = style.new_figure(0.3 + 1.7 * columns, 0.35 + 1.7 * rows, rows, columns, squeeze=False)
+    height, width = (1.7 * pixels / 224 for pixels in size)
+    figure, axes = style.new_figure(0.3 + width * columns, 0.35 + height * rows, rows, columns, squeeze=False)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.grid(False)
@@ -185,7 +189,8 @@ def gradcam_figure(
 
 
 def _visible(images):
-    """Images of 1 or 3 channels as (B, side, side, 3) from 0 to 1, each stretched to the full range."""
+    """Images (B, H, W, C) as (B, H, W, 3) from 0 to 1, each stretched to the full range; see `gradcam_figure`."""
+    images = images[..., :3] if images.shape[-1] >= 3 else images[..., :1]
     low, high = images.min(axis=(1, 2, 3), keepdims=True), images.max(axis=(1, 2, 3), keepdims=True)
     images = (images - low) / np.maximum(high - low, 1e-6)
     return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images

@@ -19,9 +19,10 @@ class SkipLimit(keras.callbacks.Callback):
         limit: the number that is too many; DARTS+ has two.
         restore: whether the alphas go back, when the search ends, to those of the best epoch below the limit. The
             weights stay. Record what a search found after this callback: put it before a `SearchRecorder`.
-        monitor: what the best epoch has most of, from the logs of `fit`; without it there, the latest is best.
+        monitor: by which the best epoch is best, from the logs of `fit`; without it there, the latest is best.
         at_least: epochs before which nothing is counted; the alphas begin at random.
         write: takes a line of text.
+        mode: "max" or "min", whether more of the monitor is better.
 
     Example:
         >>> callback = kp.callbacks.SkipLimit(2, restore=True)
@@ -34,14 +35,17 @@ class SkipLimit(keras.callbacks.Callback):
         monitor: str = "val_accuracy",
         at_least: int = 0,
         write: Callable[[str], Any] = print,
+        mode: str = "max",
     ):
         super().__init__()
+        if mode not in ("max", "min"):
+            raise ValueError(f"mode should be 'max' or 'min'. Received: mode={mode!r}")
         if limit < 1 or at_least < 0:
             raise ValueError(
                 f"limit should be at least 1, at_least at least 0. Received: limit={limit}, at_least={at_least}"
             )
         self.limit, self.restore, self.monitor = limit, restore, monitor
-        self.at_least, self.write = at_least, write
+        self.at_least, self.write, self.sign = at_least, write, 1 if mode == "max" else -1
         self.reached, self.best = None, None
 
     def on_epoch_end(self, epoch, logs=None):
@@ -63,7 +67,7 @@ class SkipLimit(keras.callbacks.Callback):
         self.write(f"The alphas are those of epoch {self.best['epoch'] + 1} again")
 
     def _keep(self, epoch, score):
-        score = None if score is None else float(score)
+        score = None if score is None else self.sign * float(score)
         if self.best is None or score is None or self.best["score"] is None or score > self.best["score"]:
             alphas = [keras.ops.convert_to_numpy(alpha).tolist() for alpha in self.model.alphas]
             self.best = {"epoch": epoch, "score": score, "alphas": alphas}

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 import keras_pibnas as kp
+from keras_pibnas.cli import flags
 
 
 @contextlib.contextmanager
@@ -45,14 +46,48 @@ def resolve_genotype(text):
         raise ValueError(f"{error}; no file or directory of that name either") from None
 
 
+def load_images(args, side=None):
+    """The data set that the flags name, at --side or another one."""
+    sides = kp.data.parse_side(str(args.side if side is None else side))
+    task = getattr(args, "task", kp.data.TASKS[0])
+    return kp.data.load(args.dataset, sides, args.data_dir, args.resize, task, args.stream or None)
+
+
+def image_shape(args):
+    """(height, width, channels) that --side and --image-channels stand for."""
+    sides = kp.data.parse_side(str(args.side))
+    return (*((sides, sides) if isinstance(sides, int) else sides), args.image_channels)
+
+
+def augmentation(args, splits):
+    """What --augment and --color-distortion stand for, as `Splits.batches` takes it."""
+    augment = args.augment == "crop"
+    if args.augment == "imagenet":
+        augment = kp.data.imagenet_augmentation(flip=splits.flip, channels=splits.input_shape[-1])
+    return {"augment": augment, "color_distortion": args.color_distortion}
+
+
 def cosine(learning_rate, steps, last=0.0):
     """A cosine from `learning_rate` at the first step to `last` after all of them."""
     return keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=min(1.0, last / learning_rate))
 
 
-def cross_entropy():
-    """Cross-entropy of logits and integer labels."""
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+def places(args):
+    """(Trials side by side, where they are started) of flags.CLUSTER_FLAGS, as `trials.Runner` takes them.
+
+    Raises:
+        ValueError: there is no cluster, or flags that say something about one without --cluster.
+    """
+    if args.cluster is None:
+        default = {name: row["default"] for name, row in flags.CLUSTER_FLAGS.items()}
+        for name in ("cpus_per_trial", "gpus_per_trial"):
+            if getattr(args, name) != default[name]:
+                value = getattr(args, name)
+                raise ValueError(f"{flags.switch(name)} goes with --cluster. Received: {flags.switch(name)}={value}")
+        return args.jobs or 2, None
+    from keras_pibnas.runs.ray_cluster import RayCluster
+
+    return args.jobs or sys.maxsize, RayCluster(args.cpus_per_trial, args.gpus_per_trial)
 
 
 def progress_callbacks(directory, batch_size, pictures=None):

@@ -34,11 +34,10 @@ code has (F + 1) K^2 C in place of 2 K^2 C, for its second convolution reads F c
 
 
 def build_parser():
-    parser = flags.Parser("complexity", __doc__, stem="conv3x3")
+    parser = flags.Parser("complexity", __doc__, stem="conv3x3", side=32)
     parser.add_argument("--genotype", nargs="+", help="names, files, run directories or texts; default: Table 1")
     parser.add_argument("--layers", type=flags.positive, nargs="+", default=DEPTHS, help="numbers of cells")
     parser.add_argument("--channels", type=flags.positive, default=36, help="channels of a node in the first cell")
-    parser.add_argument("--side", type=flags.positive, default=32, help="side of the input, pixels")
     parser.add_argument("--image-channels", type=flags.positive, default=3, help="channels of the input")
     parser.add_argument("--classes", type=flags.positive, default=10, help="number of classes")
     parser.add_argument("--auxiliary", action="store_true", help="with the auxiliary head, as in training")
@@ -102,9 +101,8 @@ def short(text, number):
 
 def count(name, genotype, layers, args):
     """The table's rows for one network: one, or with --breakdown one a layer."""
-    shape = (args.side, args.side, args.image_channels)
     model = kp.build_network(
-        genotype, shape, args.classes, args.channels, layers, args.stem, auxiliary=args.auxiliary
+        genotype, common.image_shape(args), args.classes, args.channels, layers, args.stem, auxiliary=args.auxiliary
     )
     found = kp.analysis.complexity(model)
     head = {"genotype": name, "layers": layers}

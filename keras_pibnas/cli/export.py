@@ -1,12 +1,7 @@
 """Write a trained network for other runtimes, run each file there, and compare it with the Keras model."""
 
-import json
-from pathlib import Path
-
-import keras
-
 import keras_pibnas as kp
-from keras_pibnas.cli import common, flags, stderr, tables
+from keras_pibnas.cli import common, flags, stderr, tables, trained
 
 NAMES = {
     "saved_model": "saved_model",
@@ -27,8 +22,8 @@ WHAT = {
 
 
 def build_parser():
-    parser = flags.Parser("export", __doc__, dataset=None, data_dir=None, out=None)
-    parser.add_argument("model", help="run directory of train, or a .keras file")
+    parser = flags.Parser("export", __doc__, *trained.GROUPS, dataset=None, data_dir=None, out=None)
+    parser.add_argument("model", type=flags.home, help="run directory of train, or a .keras file")
     parser.add_argument(
         "--format", nargs="+", choices=kp.interop.FORMATS, default=list(kp.interop.FORMATS), help="what to write"
     )
@@ -46,62 +41,29 @@ def main(argv=None):
     with common.user_errors(parser):
         for format in args.format:
             kp.interop.check_format(format)
-        source, model = load(args.model)
-        splits = data(args, model)
+        source, model = trained.load(args.model)
+        splits = trained.images(args, source, model)
         normalization = model.normalization or (splits.mean, splits.std)
         images, labels = (array[: args.images] for array in splits.arrays["test"])
         reference = kp.interop.reference_logits(model, images, normalization)
         directory = kp.runs.create_run_directory(args.out, "export", vars(args))
     model.normalization = normalization
     kp.runs.save_model(model, directory / "model.keras")
-    rows = [compared(directory / "model.keras", "keras", images, labels, reference, args)]
-    representative = few(splits, args.representative)
+    rows = [compared(directory / "model.keras", "keras", images, labels, reference, splits.task, args)]
+    representative = trained.few(splits, args.representative)
     for format in dict.fromkeys(args.format):
         print(f"Writing and running {NAMES[format]} ...", flush=True)
         with common.user_errors(parser):  # what a format cannot express is the user's to know
             with stderr.without_notes():
                 path = kp.interop.export(model, directory / NAMES[format], format, representative=representative)
-            rows.append(compared(path, format, images, labels, reference, args))
+            rows.append(compared(path, format, images, labels, reference, splits.task, args))
     kp.runs.write_json(directory / "export.json", {"model": str(source), "threads": 1, "exports": rows})
     report(directory, rows)
     return directory
 
 
-def load(text):
-    """Path and model of a run directory or a .keras file, without what only training needs."""
-    path = Path(text)
-    path = path / "model.keras" if path.is_dir() else path
-    if not path.is_file() or path.suffix != ".keras":
-        raise ValueError(f"Not a run directory of train, nor a .keras file. Received: {text}")
-    model = keras.saving.load_model(path, compile=False)
-    if not isinstance(model, kp.network.DiscreteNetwork):
-        raise ValueError(f"Not a discrete network of this package, but a {type(model).__name__}. Received: {text}")
-    return path, kp.network.inference_model(model)
-
-
-def data(args, model):
-    """The data set that was asked for, or that of the run; digits where neither says."""
-    config = Path(args.model, "config.json")
-    run = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    name = args.dataset or run.get("dataset", "digits")
-    shape = tuple(model.inputs[0].shape[1:])
-    splits = kp.data.load(name, shape[0], args.data_dir or (None if args.dataset else run.get("data_dir")))
-    if splits.input_shape != shape or splits.num_classes != model.outputs[0].shape[-1]:
-        raise ValueError(
-            f"The model takes images {shape} of {model.outputs[0].shape[-1]} classes; --dataset must be like those it "
-            f"was trained on. Received: {name}, images {splits.input_shape} of {splits.num_classes} classes"
-        )
-    return splits
-
-
-def few(splits, count):
-    """So many training images, from all over the split."""
-    images = splits.arrays["train"][0]
-    return images[:: max(1, len(images) // count)][:count]
-
-
-def compared(path, format, images, labels, reference, args):
-    row = kp.interop.compare_export(path, format, images, reference, labels, args.repeats)
+def compared(path, format, images, labels, reference, task, args):
+    row = kp.interop.compare_export(path, format, images, reference, labels, args.repeats, task)
     return row | {"file": path.name}
 
 
@@ -124,7 +86,7 @@ def figures(row):
         "KiB": f"{row['bytes'] / 1024:.1f}",
         "max difference": f"{row['max_difference']:.1e}",
         "mean difference": f"{row['mean_difference']:.1e}",
-        "agreement": f"{row['agreement']:.2%}",
-        "accuracy": f"{row['accuracy']:.2%}",
+        **{name: f"{row[name]:.2%}" for name in ("agreement", "accuracy") if name in row},
+        **({"mean absolute error": f"{row['mae']:.4g}"} if "mae" in row else {}),
         "ms (quartiles)": f"{row['latency_ms']:.3f} ({low:.3f}-{high:.3f})",
     }

@@ -1,10 +1,12 @@
 """Flags of the commands, and the parser that reads them."""
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
 
+from keras_pibnas.data import RESIZES, TASKS, parse_side
 from keras_pibnas.runs import one_line
 
 
@@ -32,6 +34,30 @@ def seed(text):
     return value
 
 
+def weight(text):
+    """A number of at least 0."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError
+    return value
+
+
+def part(text):
+    """A number above 0 and at most 1."""
+    value = rate(text)
+    if value > 1:
+        raise ValueError
+    return value
+
+
+def side(text):
+    """Pixels of a square image as a number, "64x48" of any other as text, which JSON and file names can hold."""
+    sides = parse_side(text)
+    if isinstance(sides, int):
+        return sides
+    return sides[0] if sides[0] == sides[1] else f"{sides[0]}x{sides[1]}"
+
+
 UNITS = {
     "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "kB": 10**3, "MB": 10**6, "GB": 10**9,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30,
@@ -48,27 +74,35 @@ def amount(text):
 
 
 # As argparse's errors print them.
-positive.__name__, rate.__name__, seed.__name__, amount.__name__ = (
-    "whole number (1 or more)",
-    "number above 0",
-    "seed (0 to 2^32 - 1)",
-    "amount (such as 5000, 1.5M or 100KiB)",
-)
+for convert, name in {
+    positive: "whole number (1 or more)",
+    rate: "number above 0",
+    weight: "number (0 or more)",
+    part: "number (above 0, at most 1)",
+    seed: "seed (0 to 2^32 - 1)",
+    amount: "amount (such as 5000, 1.5M or 100KiB)",
+    side: "side (64, or height x width as 64x48)",
+}.items():
+    convert.__name__ = name
+home = os.path.expanduser  # which a shell leaves undone in --out=~/run
 
 # The same flag means the same in every command; a command chooses its flags of these, and their defaults.
 FLAGS = {
     "space": {"help": "search space: one of kp.spaces.names()"},
-    "genotype": {"help": "a published name, a genotype file, a run directory, or the printed text"},
-    "dataset": {"help": "digits, cifar10, cifar100, a folder of images by class, or an .npz of arrays"},
-    "data_dir": {"help": "folder of prepared tensorflow-datasets"},
-    "side": {"type": positive, "help": "side of the square images, in pixels"},
+    "genotype": {"type": home, "help": "a published name, a genotype file, a run directory, or the printed text"},
+    "dataset": {
+        "type": home,
+        "help": "digits, a folder of images, an .npz of arrays, or what tensorflow-datasets prepared, as cifar10",
+    },
+    "data_dir": {"type": home, "help": "folder of prepared tensorflow-datasets"},
+    "side": {"type": side, "help": "side of the images, in pixels; height x width of others than square: 64x48"},
     "layers": {"type": positive, "help": "number of cells, at least 2"},
     "channels": {"type": positive, "help": "channels of the first cell"},
     "nodes": {"type": positive, "help": "nodes of a cell, 1 to 8"},
     "order": {"type": int, "choices": (1, 2), "help": "order of the alpha gradient"},
     "hvp": {"choices": ("exact", "finite_difference"), "help": "Hessian-vector product of the second order"},
     "remat": {"action": "store_true", "help": "half the memory, a quarter more time: gradients compute ops again"},
-    "stem": {"choices": ("conv3x3", "patchify"), "help": "first layer"},
+    "stem": {"choices": ("conv3x3", "patchify", "imagenet"), "help": "first layers; imagenet: from 64 pixels up"},
     "batch_size": {"type": positive, "help": "images a step"},
     "epochs": {"type": positive, "help": "passes over the training images"},
     "learning_rate": {"type": rate, "help": "learning rate of the weights at the first step"},
@@ -80,8 +114,43 @@ FLAGS = {
     "drop_path": {"type": float, "help": "drop path rate that the last epoch approaches; 0: none"},
     "auxiliary": {"type": float, "help": "weight of the auxiliary head's loss; 0: no head"},
     "seed": {"type": seed, "help": "seed of weights, data order, halves and augmentation"},
-    "out": {"metavar": "DIR", "help": "run directory to make; None: the first free one under runs/"},
+    "out": {"type": home, "metavar": "DIR", "help": "run directory to make; None: the first free one under runs/"},
     "preset": {"choices": ("paper",), "help": "defaults of the paper instead of small ones; flags still win"},
+}
+# Flags of every command that reads images, with their defaults.
+IMAGE_FLAGS = {
+    "resize": {
+        "default": None,
+        "choices": RESIZES,
+        "help": "what images of other proportions than --side get: their middle, a border of zeros, or other "
+        "proportions; None: they are refused",
+    },
+    "stream": {
+        "default": False,
+        "action": "store_true",
+        "help": "leave images on disk and read them for each batch; without it, where they would fill half the memory",
+    },
+}
+# The same of those that are about what images mean.
+TASK_FLAGS = {
+    "task": {
+        "default": TASKS[0],
+        "choices": TASKS,
+        "help": "a class, several labels or numbers an image: of labels.csv beside a folder, or y in an .npz",
+    },
+}
+# The same of those that train.
+AUGMENT_FLAGS = {
+    "augment": {
+        "default": "crop",
+        "choices": ("crop", "imagenet", "none"),
+        "help": "of training images: crop out of a border and flip; imagenet: resized crop, flip and colour jitter",
+    },
+    "color_distortion": {
+        "default": 0.0,
+        "type": float,
+        "help": "strength of a colour jitter after --augment, at most 1; 0: none; PIBConv on pathology images: 0.3",
+    },
 }
 # Flags of every long run, search and train, with their defaults: a new one is a row here.
 RUN_FLAGS = {
@@ -125,9 +194,40 @@ RUN_FLAGS = {
         "choices": ("stop", "halve"),
         "help": "where the loss is not finite: stop, or go on from the last checkpoint at half the learning rate",
     },
-    "resume": {"default": None, "metavar": "DIR", "help": "run directory to go on in, with its own settings"},
+    "callbacks": {
+        "default": None,
+        "nargs": "+",
+        "metavar": "MODULE:FACTORY",
+        "help": "callbacks of your own: FACTORY(directory, settings) gives one Keras callback or a list",
+    },
+    "resume": {
+        "default": None,
+        "type": home,
+        "metavar": "DIR",
+        "help": "run directory to go on in, with its own settings",
+    },
 }
-# The same of a search alone.
+# What search and train share: their groups of flags, and the defaults of others.
+RUN_GROUPS = (IMAGE_FLAGS, TASK_FLAGS, AUGMENT_FLAGS, RUN_FLAGS)
+RUN_DEFAULTS = {
+    "dataset": "digits", "data_dir": None, "side": 16, "layers": 4, "channels": 8, "stem": "conv3x3", "batch_size": 64,
+    "learning_rate": 0.025, "seed": 0, "out": None,
+}  # fmt: skip
+# The same as RUN_FLAGS, of a training alone.
+TRAIN_FLAGS = {
+    "weight_decay": {
+        "default": 3e-4,
+        "type": weight,
+        "help": "factor of the weights that is added to their gradient, as in PyTorch's SGD; 0: none",
+    },
+    "decay": {
+        "default": None,
+        "type": part,
+        "help": "factor of the learning rate from epoch to epoch; None: a cosine to 0",
+    },
+    "label_smoothing": {"default": 0.0, "type": float, "help": "part of each target that is spread over all classes"},
+}
+# The same, of a search alone.
 SEARCH_FLAGS = {
     "method": {"default": "darts", "help": "how alphas become op weights, and more: one of kp.methods.names()"},
     "skip_limit": {
@@ -186,6 +286,19 @@ SELECTION_FLAGS = {
 }
 
 
+# Where trials run that are independent of each other.
+CLUSTER_FLAGS = {
+    "jobs": {
+        "default": None,
+        "type": positive,
+        "help": "trials side by side; None: 2, with --cluster as many as it has room for",
+    },
+    "cluster": {"default": None, "choices": ("ray",), "help": "run trials on all machines of the Ray cluster"},
+    "cpus_per_trial": {"default": 1.0, "type": rate, "help": "cores of a trial with --cluster"},
+    "gpus_per_trial": {"default": 0.0, "type": weight, "help": "GPUs of a trial with --cluster; 0.5: two share one"},
+}
+
+
 def called(command):
     """The words that start a command, as this process was started: "keras-pibnas search", "python -m apps.search"."""
     program = Path(sys.argv[0])
@@ -206,7 +319,7 @@ class Parser(argparse.ArgumentParser):
     Args:
         command: name of the command.
         description: what it does.
-        *groups: RUN_FLAGS, SEARCH_FLAGS: all of their flags.
+        *groups: IMAGE_FLAGS, RUN_FLAGS, SEARCH_FLAGS, ...: all of their flags.
         **defaults: name in FLAGS = default.
     """
 

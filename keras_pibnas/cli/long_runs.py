@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import json
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from keras_pibnas.cli.flags import called, parse, switch
 
 # Flags that change nothing that a run computes, or say where its data lie now.
 WITH_RESUME = (
-    "checkpoint_minutes", "checkpoint_steps", "data_dir", "dataset", "devices", "not_finite",
+    "callbacks", "checkpoint_minutes", "checkpoint_steps", "data_dir", "dataset", "devices", "not_finite",
 )  # fmt: skip
 
 
@@ -32,6 +33,36 @@ def resolve_arguments(parser, argv, presets, command):
             f"--resume keeps the settings of the run; with it go {flags(WITH_RESUME)}. Received: {flags(wrong)}"
         )
     return argparse.Namespace(**vars(args) | kp.runs.read_config(args.resume, command) | given)
+
+
+def settings_again(parser, argv, args, command, fixed, free):
+    """The arguments of a sweep or a roadmap that is gone on with.
+
+    Args:
+        parser: of the command.
+        argv, args: what it was called with, and what the parser made of that.
+        command: its name.
+        fixed: names of the settings that all of its trainings share.
+        free: names of those that may be given anew.
+
+    Raises:
+        ValueError: the directory holds none, or a fixed setting is another.
+    """
+    path = Path(args.resume, "config.json")
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if config.get("command") != command or args.out:
+        what = f"--out names a new {command}, --resume an old one" if args.out else f"Not the directory of a {command}"
+        raise ValueError(f"{what}. Received: --resume {args.resume}")
+    parser.set_defaults(**{name: config[name] for name in (*fixed, *free) if name in config})
+    args = parser.parse_args(argv)
+    for name in fixed:
+        kept = config.get(name, parser.get_default(name))
+        if getattr(args, name) != kept:
+            raise ValueError(
+                f"A {command} keeps {switch(name)}={kept}; start another {command} with --out. "
+                f"Received: {switch(name)}={getattr(args, name)}"
+            )
+    return args
 
 
 def flags_given(parser, argv):

@@ -48,9 +48,8 @@ def resolve(text, args):
         if not path.is_file():
             raise ValueError(f"There is no such file. Received: {text}")
         return str(path), keras.saving.load_model(path, compile=False)
-    shape = (args.side, args.side, args.image_channels)
     genotype = common.resolve_genotype(text)
-    model = kp.build_network(genotype, shape, args.classes, args.channels, args.layers, args.stem)
+    model = kp.build_network(genotype, common.image_shape(args), args.classes, args.channels, args.layers, args.stem)
     return text if len(text) < 40 else "genotype", model
 
 

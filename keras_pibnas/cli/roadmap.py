@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 
 import keras_pibnas as kp
-from keras_pibnas.cli import common, flags, search, tables, train
+from keras_pibnas.cli import common, flags, long_runs, search, tables, train
 
 # Search space -> what the step changes, and whether the paper keeps the change.
 STEPS = {
@@ -25,7 +25,7 @@ STEPS = {
     "pibconv": ("PIBConv block", True),
 }
 # Flags of search and train that all steps share, and those that stand here as --search-... and --train-...
-SHARED = ("dataset", "data_dir", "side", "stem", "seed")
+SHARED = ("dataset", "data_dir", "side", "resize", "stream", "stem", "seed")
 SEARCHED = ("nodes", "order", "hvp", "remat", "alpha_learning_rate")
 STAGES = {
     "search": {"layers": 3, "channels": 8, "batch_size": 32, "epochs": 5, "learning_rate": 0.025},
@@ -48,8 +48,8 @@ PRESETS = {
 
 def build_parser():
     parser = flags.Parser(
-        "roadmap", __doc__, dataset="digits", data_dir=None, side=8, stem="conv3x3", seed=0, nodes=2, order=1,
-        hvp="exact", remat=False, alpha_learning_rate=3e-3, out=None, preset=None,
+        "roadmap", __doc__, flags.IMAGE_FLAGS, dataset="digits", data_dir=None, side=8, stem="conv3x3", seed=0,
+        nodes=2, order=1, hvp="exact", remat=False, alpha_learning_rate=3e-3, out=None, preset=None,
     )  # fmt: skip
     parser.add_argument(
         "--steps", nargs="+", default=list(STEPS), metavar="SPACE",
@@ -62,7 +62,9 @@ def build_parser():
                 flag |= {"nargs": "+", "metavar": "N"}
                 flag["help"] += "; of several, the most accurate network counts"
             parser.add_argument(f"--{stage}-{name.replace('_', '-')}", default=default, **flag)
-    parser.add_argument("--resume", metavar="DIR", help="directory of a roadmap to go on with, with its settings")
+    parser.add_argument(
+        "--resume", type=flags.home, metavar="DIR", help="directory of a roadmap to go on with, with its settings"
+    )
     return parser
 
 
@@ -70,7 +72,8 @@ def main(argv=None):
     parser = build_parser()
     args = flags.parse(parser, argv, PRESETS)
     with common.user_errors(parser):
-        args = resumed(parser, argv, args) if args.resume else args
+        if args.resume:
+            args = long_runs.settings_again(parser, argv, args, "roadmap", SETTINGS, ("steps", "preset"))
         check(args)
         directory = Path(args.resume) if args.resume else kp.runs.create_run_directory(args.out, "roadmap", vars(args))
     kp.runs.write_json(directory / "config.json", {"command": "roadmap", **vars(args)})
@@ -82,29 +85,6 @@ def main(argv=None):
     return directory
 
 
-def resumed(parser, argv, args):
-    """The arguments of the roadmap that is gone on with; the steps may be given anew.
-
-    Raises:
-        ValueError: the directory holds no roadmap, or a setting is another.
-    """
-    path = Path(args.resume, "config.json")
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if config.get("command") != "roadmap" or args.out:
-        what = "--out names a new roadmap, --resume an old one" if args.out else "Not the directory of a roadmap"
-        raise ValueError(f"{what}. Received: --resume {args.resume}")
-    parser.set_defaults(**{name: config[name] for name in (*SETTINGS, "steps", "preset")})
-    args = parser.parse_args(argv)
-    for name in SETTINGS:
-        if getattr(args, name) != config[name]:
-            flag = f"--{name.replace('_', '-')}"
-            raise ValueError(
-                f"All steps of a roadmap share {flag}={config[name]}; start another one with --out. "
-                f"Received: {flag}={getattr(args, name)}"
-            )
-    return args
-
-
 def check(args):
     """Builds what the steps will need once, so that a wrong value is met before the first search.
 
@@ -112,7 +92,7 @@ def check(args):
         ValueError: a step, or a setting of search or training, is wrong.
     """
     searching, training = stage_args("search", args), stage_args("train", args)
-    splits = kp.data.load(args.dataset, args.side, args.data_dir)
+    splits = common.load_images(args)
     search.batches(splits.halves(seed=args.seed), searching)
     train.batches(splits, training)
     for name in args.steps:
@@ -131,8 +111,8 @@ def stage_args(stage, args):
     """The flags of search or train, as that command would read them."""
     own = {name: getattr(args, f"{stage}_{name}") for name in STAGES[stage]}
     shared = SHARED + SEARCHED if stage == "search" else SHARED
-    rows = flags.RUN_FLAGS | (flags.SEARCH_FLAGS if stage == "search" else {})
-    others = {name: row["default"] for name, row in rows.items()}
+    groups = (*flags.RUN_GROUPS, flags.SEARCH_FLAGS if stage == "search" else flags.TRAIN_FLAGS)
+    others = {name: row["default"] for group in groups for name, row in group.items()}
     return Namespace(**others | {name: getattr(args, name) for name in shared} | own)
 
 
@@ -169,12 +149,6 @@ def take(space, directory, args):
     kp.runs.write_json(directory / "result.json", {"space": space, **best, "trained": found})
 
 
-def flag(name, value):
-    """A flag as a command reads it; a switch has no value."""
-    switch = f"--{name.replace('_', '-')}"
-    return switch if value is True else f"{switch}={value}"
-
-
 def run(command, settings, more, out):
     """Runs search or train into `out`, from where it stood, unless it came to its end. Returns `out`."""
     if all((out / name).exists() for name in command.FILES):
@@ -184,8 +158,7 @@ def run(command, settings, more, out):
         command.main([f"--resume={out}"])
         return out
     shutil.rmtree(out, ignore_errors=True)
-    values = {**vars(settings), **more, "out": out}
-    command.main([flag(name, value) for name, value in values.items() if value is not None and value is not False])
+    command.main(kp.runs.words({**vars(settings), **more, "out": out}))
     return out
 
 

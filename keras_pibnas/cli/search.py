@@ -3,7 +3,8 @@
 import keras
 
 import keras_pibnas as kp
-from keras_pibnas.cli import common, flags, long_runs, selection, stages
+from keras_pibnas.cli import common, flags, long_runs, selection, stages, user_callbacks
+from keras_pibnas.training import tasks
 
 PRESETS = {
     "paper": {
@@ -22,27 +23,18 @@ def build_parser():
     return flags.Parser(
         "search",
         __doc__,
-        flags.RUN_FLAGS,
+        *flags.RUN_GROUPS,
         flags.SEARCH_FLAGS,
         flags.SELECTION_FLAGS,
         space="pibconv",
-        dataset="digits",
-        data_dir=None,
-        side=16,
-        layers=4,
-        channels=8,
         nodes=4,
         order=2,
         hvp="exact",
         remat=False,
-        stem="conv3x3",
-        batch_size=64,
-        epochs=10,
-        learning_rate=0.025,
         alpha_learning_rate=None,
-        seed=0,
-        out=None,
+        epochs=10,
         preset=None,
+        **flags.RUN_DEFAULTS,
     )
 
 
@@ -54,7 +46,8 @@ def main(argv=None):
         stages.check(args, long_runs.flags_given(parser, argv))
         strategy = long_runs.strategy_of(args)
         long_runs.seeded(args)
-        splits = kp.data.load(args.dataset, args.side, args.data_dir).halves(seed=args.seed)
+        factories = user_callbacks.load(args.callbacks)
+        splits = common.load_images(args).halves(seed=args.seed)
         pairs, valid = batches(splits, args)
         staged = stages.of(args, kp.methods.get(method_of(args))) if stages.staged(args) else None
 
@@ -66,12 +59,13 @@ def main(argv=None):
         if staged:
             staged.stages[0].check(supernet.relaxed.cells)
         directory = long_runs.directory_of(args, "search")
+        own = user_callbacks.make(factories, directory, args)
     weights = sum(int(keras.ops.size(weight)) for weight in supernet.network.trainable_variables)
     print(f"Searching {args.space} on {args.dataset}: {weights:,} weights, {directory}")
     if staged:
-        supernet = in_stages(staged, [supernet], built, pairs, valid, directory, parser.prog, args)
+        supernet = in_stages(staged, [supernet], built, pairs, valid, directory, parser.prog, args, own)
     else:
-        fit(supernet, pairs, valid, directory, directory, parser.prog, args)
+        fit(supernet, pairs, valid, directory, directory, parser.prog, args, own)
     genotype = selection.select(supernet, pairs, valid, directory, parser.prog, args, configure)
     if not kp.runs.is_chief():
         return directory
@@ -85,7 +79,7 @@ def main(argv=None):
     return directory
 
 
-def in_stages(method, first, built, pairs, valid, directory, prog, args):
+def in_stages(method, first, built, pairs, valid, directory, prog, args, own):
     """The last supernet of a search in stages. Args: first: as of `stages.search`; built: (layers, Method)."""
 
     def build_anew(layers, method):
@@ -93,7 +87,7 @@ def in_stages(method, first, built, pairs, valid, directory, prog, args):
         return built(layers, method)
 
     def train(supernet, place):
-        fit(supernet, pairs, valid, place, directory, prog, args)
+        fit(supernet, pairs, valid, place, directory, prog, args, own)
         if kp.runs.is_chief():
             draw_cells(supernet, place)
             draw(place, args)
@@ -101,10 +95,10 @@ def in_stages(method, first, built, pairs, valid, directory, prog, args):
     return stages.search(method, first, build_anew, train, directory)
 
 
-def fit(supernet, pairs, valid, directory, run_directory, prog, args):
+def fit(supernet, pairs, valid, directory, run_directory, prog, args, own):
     """Trains a supernet and records what it finds, from where the directory's last checkpoint stands.
 
-    run_directory: of the whole search, with which --resume goes on.
+    Args: run_directory: of the whole search, with which --resume goes on; own: callbacks of the user's.
     """
     limits = early_ends(args)
     saved = long_runs.checkpoint(directory, "search", pairs, args, limits, run_directory)
@@ -119,7 +113,7 @@ def fit(supernet, pairs, valid, directory, run_directory, prog, args):
             epochs=args.epochs,
             shuffle=False,  # the pairs are
             verbose=common.verbosity(),
-            callbacks=[*limits, recorder(directory), *progress, saved],
+            callbacks=[*limits, recorder(directory), *progress, *own, saved],
         )
 
     long_runs.run_with_exit_status(run, saved, directory, prog, args)
@@ -127,17 +121,23 @@ def fit(supernet, pairs, valid, directory, run_directory, prog, args):
 
 def early_ends(args):
     """Callbacks for what ends a search before its last epoch, before those that record what it found."""
-    limit, stable = kp.callbacks.SkipLimit, kp.callbacks.StableRanking
-    return [
-        *([limit(args.skip_limit, args.at_skip_limit == "restore", at_least=args.at_least)] if args.skip_limit else []),
-        *([stable(args.stable_epochs, args.at_least)] if args.stable_epochs else []),
-    ]
+    task, ends = tasks.get(args.task), []
+    if args.skip_limit:
+        restore = args.at_skip_limit == "restore"
+        ends.append(
+            kp.callbacks.SkipLimit(args.skip_limit, restore, f"val_{task.monitor}", args.at_least, mode=task.mode)
+        )
+    if args.stable_epochs:
+        ends.append(kp.callbacks.StableRanking(args.stable_epochs, args.at_least))
+    return ends
 
 
 def batches(splits, args):
     """What a search trains on, pairs from both halves, and the second half for validation."""
     train, valid = (
-        splits.batches(half, args.batch_size, augment=True, seed=args.seed, drop_remainder=True)
+        splits.batches(
+            half, args.batch_size, seed=args.seed, drop_remainder=True, **common.augmentation(args, splits)
+        )
         for half in ("train", "valid")
     )
     return kp.data.bilevel(train, valid), splits.batches("valid", args.batch_size, shuffle=False)
@@ -156,7 +156,10 @@ def build(splits, steps, args, layers=None, method=None):
 def configure(supernet, learning_rate, steps, args):
     """Compiles a supernet for so many steps, whose learning rate goes down a cosine."""
     schedule = common.cosine(learning_rate, steps, last=0.001)
-    supernet.compile(kp.optimizers.SGD(schedule), alpha_optimizer(args), engine=args.engine)
+    task, outputs = tasks.get(args.task), supernet.settings["num_classes"]
+    supernet.compile(
+        kp.optimizers.SGD(schedule), alpha_optimizer(args), task.loss(), task.metrics(outputs), engine=args.engine
+    )
 
 
 def method_of(args):

@@ -8,6 +8,7 @@ from keras_pibnas.cli import common, long_runs
 from keras_pibnas.cli.flags import called, switch
 from keras_pibnas.runs.files import write_table
 from keras_pibnas.runs.trouble import Signals
+from keras_pibnas.training import tasks
 
 BATCHES = 10  # of validation data, on which sampled genotypes are compared; as published
 
@@ -55,7 +56,7 @@ def projected(supernet, pairs, valid, directory, prog, args, configure):
         directory.mkdir(exist_ok=True)
     saved = long_runs.checkpoint(directory, "search", pairs, args, run_directory=directory.parent)
     projection = kp.methods.Projection(
-        supernet, valid, args.projection_epochs or 10, seed=args.seed, callbacks=[saved]
+        supernet, valid, args.projection_epochs or 10, seed=args.seed, callbacks=[saved], **measure(args)
     )
     configure(supernet, args.learning_rate / 10, projection.epochs * len(pairs), args)
     print(f"Deciding edges in {len(projection.rounds)} rounds, with {projection.epochs} epochs: {directory}")
@@ -73,6 +74,12 @@ def projected(supernet, pairs, valid, directory, prog, args, configure):
     return genotype
 
 
+def measure(args):
+    """The metric of --task by which edges are decided and genotypes ranked."""
+    task = tasks.get(args.task)
+    return {"monitor": task.monitor, "mode": task.mode}
+
+
 def ranked(supernet, valid, directory, prog, args):
     """By shared weights: the best of random genotypes. What was compared before a kill is not compared again."""
     go_on = f"{called('search')} --resume {directory}"
@@ -81,11 +88,14 @@ def ranked(supernet, valid, directory, prog, args):
     try:
         with contextlib.closing(Known(directory / "ranking.jsonl", go_on)) as known:
             part = valid.take(BATCHES).cache()
-            found = kp.methods.rank_genotypes(supernet, part, valid, samples, seed=args.seed, known=known)
+            found = kp.methods.rank_genotypes(
+                supernet, part, valid, samples, seed=args.seed, known=known, **measure(args)
+            )
     except kp.runs.Interrupted as stop:
         long_runs.leave(directory, prog, stop, 128 + stop.number)
     if kp.runs.is_chief():
-        names = "accuracy_of_all", "accuracy_of_part", "sample", "genotype"
+        metric = tasks.get(args.task).monitor
+        names = f"{metric}_of_all", f"{metric}_of_part", "sample", "genotype"
         rows = [(each.whole, each.part, each.number, each.genotype) for each in found]
         write_table(directory / "ranking.csv", [dict(zip(names, row, strict=True)) for row in rows])
     return found[0].genotype
@@ -137,7 +147,7 @@ def files(args):
     """What the run directory holds because of the selection: {name: what it is}."""
     if by_sharing(args):
         return {
-            "ranking.csv": "the genotypes that were drawn, the best first, with their accuracies by the shared weights",
+            "ranking.csv": "the genotypes that were drawn, the best first, with what they reach by the shared weights",
             "ranking.jsonl": "the same comparisons in their order, where --resume goes on",
         }
     if args.select == "perturbation":

@@ -4,18 +4,18 @@ Each trial has a directory of its own and is done when its result.json is there.
 on with what is not done; with other values for the grid it adds to what is there.
 """
 
-import json
 import statistics
 from pathlib import Path
 
 import keras_pibnas as kp
-from keras_pibnas.cli import common, flags, grid, tables, train
+from keras_pibnas.cli import common, flags, grid, long_runs, tables, train
 from keras_pibnas.runs import trials
 
 GRID = ("genotype", "layers", "channels", "side", "kernel", "seeds")
 # Flags of train that are the same for all trials of a sweep.
 SETTINGS = (
-    "dataset", "data_dir", "stem", "batch_size", "epochs", "learning_rate", "cutout", "drop_path", "auxiliary",
+    "dataset", "data_dir", "resize", "stream", "stem", "batch_size", "epochs", "learning_rate", "cutout",
+    "drop_path", "auxiliary",
 )  # fmt: skip
 PRESETS = {
     "paper": {
@@ -34,8 +34,8 @@ LIMITS = {
 
 def build_parser():
     parser = flags.Parser(
-        "sweep", __doc__, dataset="digits", data_dir=None, stem="conv3x3", batch_size=64, epochs=20,
-        learning_rate=0.025, cutout=0, drop_path=0.0, auxiliary=0.0, out=None, preset=None,
+        "sweep", __doc__, flags.IMAGE_FLAGS, flags.CLUSTER_FLAGS, dataset="digits", data_dir=None, stem="conv3x3",
+        batch_size=64, epochs=20, learning_rate=0.025, cutout=0, drop_path=0.0, auxiliary=0.0, out=None, preset=None,
     )  # fmt: skip
     flag = flags.FLAGS
     many = {"nargs": "+", "metavar": "N"}
@@ -58,9 +58,10 @@ def build_parser():
         "--bytes-per-value", type=int, choices=(1, 2, 4), default=4,
         help="of activations: 4 for float32, 1 for int8",
     )  # fmt: skip
-    parser.add_argument("--jobs", type=flags.positive, default=2, help="trainings side by side")
     parser.add_argument("--log-error", action="store_true", help="pictures: space accuracies by the log of the error")
-    parser.add_argument("--resume", metavar="DIR", help="directory of a sweep to go on with, with its settings")
+    parser.add_argument(
+        "--resume", type=flags.home, metavar="DIR", help="directory of a sweep to go on with, with its settings"
+    )
     return parser
 
 
@@ -69,16 +70,18 @@ def main(argv=None):
     parser = build_parser()
     args = flags.parse(parser, argv, PRESETS)
     with common.user_errors(parser):
-        args = resumed(parser, argv, args) if args.resume else args
+        if args.resume:
+            args = long_runs.settings_again(parser, argv, args, "sweep", (*SETTINGS, "bytes_per_value"), GRID)
         networks = grid.networks(args)
         shapes = {side: images(args, side) for side in dict.fromkeys(args.side)}
+        jobs, machine = common.places(args)
         directory = Path(args.resume) if args.resume else kp.runs.create_run_directory(args.out, "sweep", vars(args))
     kp.runs.write_json(directory / "config.json", {"command": "sweep", **vars(args)})
 
     def cost(network):
         return grid.costs(network, *shapes[network.side], args.stem, args.bytes_per_value)
 
-    runner = trials.Runner(directory, {name: getattr(args, name) for name in SETTINGS}, args.jobs)
+    runner = trials.Runner(directory, {name: getattr(args, name) for name in SETTINGS}, jobs, machine)
     for network, costs in runner.count(networks, cost):
         over = exceeded(costs, args)
         if over:
@@ -95,33 +98,9 @@ def main(argv=None):
     return directory
 
 
-def resumed(parser, argv, args):
-    """The arguments of the sweep that is gone on with; the grid, limits and jobs may be given anew.
-
-    Raises:
-        ValueError: the directory holds no sweep, or a setting of the training is another.
-    """
-    path = Path(args.resume, "config.json")
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if config.get("command") != "sweep" or args.out:
-        what = "--out names a new sweep, --resume an old one" if args.out else "Not the directory of a sweep"
-        raise ValueError(f"{what}. Received: --resume {args.resume}")
-    kept = {name: config[name] for name in (*GRID, *SETTINGS, "bytes_per_value")}
-    parser.set_defaults(**kept)
-    args = parser.parse_args(argv)
-    for name in (*SETTINGS, "bytes_per_value"):
-        if getattr(args, name) != kept[name]:
-            flag = f"--{name.replace('_', '-')}"
-            raise ValueError(
-                f"All trials of a sweep share {flag}={kept[name]}; start another sweep with --out. "
-                f"Received: {flag}={getattr(args, name)}"
-            )
-    return args
-
-
 def images(args, side):
-    """(shape (side, side, C), number of classes) of the data set, after a check of what the trials will ask of it."""
-    splits = kp.data.load(args.dataset, side, args.data_dir)
+    """(shape (H, W, C), number of classes) of the data set, after a check of what the trials will ask of it."""
+    splits = common.load_images(args, side)
     splits.batches("train", args.batch_size, augment=True, cutout=args.cutout, drop_remainder=True)
     return splits.input_shape, splits.num_classes
 

@@ -12,11 +12,11 @@ import numpy as np
 
 import keras_pibnas as kp
 from keras_pibnas.analysis import Limits
-from keras_pibnas.cli import common, export, flags, stderr, tables, train
+from keras_pibnas.cli import common, flags, stderr, tables, train, trained
 
 TRAINING = (
-    "genotype", "dataset", "data_dir", "side", "stem", "batch_size", "epochs", "learning_rate", "cutout", "drop_path",
-    "seed",
+    "genotype", "dataset", "data_dir", "side", "resize", "stream", "stem", "batch_size", "epochs", "learning_rate",
+    "cutout", "drop_path", "seed",
 )  # fmt: skip
 
 
@@ -25,8 +25,8 @@ MARGIN = 0.01  # of the file size: names and ranges in the trained network's fil
 
 def build_parser():
     parser = flags.Parser(
-        "tiny", __doc__, genotype="DARTS_V2", dataset="digits", data_dir=None, side=16, stem="conv3x3", batch_size=64,
-        epochs=20, learning_rate=0.025, cutout=0, drop_path=0.0, seed=0, out=None,
+        "tiny", __doc__, flags.IMAGE_FLAGS, genotype="DARTS_V2", dataset="digits", data_dir=None, side=16,
+        stem="conv3x3", batch_size=64, epochs=20, learning_rate=0.025, cutout=0, drop_path=0.0, seed=0, out=None,
     )  # fmt: skip
     amount = {"type": flags.amount, "metavar": "AMOUNT"}
     parser.add_argument("--max-file-size", **amount, default=100 * 1024, help="bytes of the int8 file, such as 100KiB")
@@ -46,18 +46,15 @@ def main(argv=None):
     with common.user_errors(parser):
         kp.interop.check_format("litert_int8")
         genotype = common.resolve_genotype(args.genotype)
-        splits = kp.data.load(args.dataset, args.side, args.data_dir)
+        splits = common.load_images(args)
         splits.batches("train", args.batch_size, augment=True, cutout=args.cutout, drop_remainder=True)
         found = fit(genotype, splits, replace(limits, file_size=int(args.max_file_size * (1 - MARGIN))), args)
         directory = kp.runs.create_run_directory(args.out, "tiny", vars(args))
     print(f"\nThe deepest and then widest: {found.layers} layers, {found.channels} channels")
-    words = [
-        f"--{name.replace('_', '-')}={getattr(args, name)}" for name in TRAINING if getattr(args, name) is not None
-    ]
-    trained = train.main(
-        [*words, f"--layers={found.layers}", f"--channels={found.channels}", f"--out={directory / 'train'}"]
-    )
-    fits = finish(trained, splits, found, limits, directory)
+    settings = {name: getattr(args, name) for name in TRAINING}
+    size = {"layers": found.layers, "channels": found.channels, "out": directory / "train"}
+    run = train.main(kp.runs.words(settings | size))
+    fits = finish(run, splits, found, limits, directory)
     if not fits:
         parser.exit(1, f"{parser.prog}: the trained file is larger than the limit; ask for a little less\n")
     return directory
@@ -82,7 +79,7 @@ def file_size(model, splits):
     model.normalization = (splits.mean, splits.std)
     with tempfile.TemporaryDirectory() as folder, stderr.without_notes():
         path = kp.interop.export(
-            model, Path(folder, "model.tflite"), "litert_int8", representative=export.few(splits, 4)
+            model, Path(folder, "model.tflite"), "litert_int8", representative=trained.few(splits, 4)
         )
         return path.stat().st_size
 
@@ -98,15 +95,15 @@ def tell(each, limits):
     )
 
 
-def finish(trained, splits, found, limits, directory):
+def finish(run, splits, found, limits, directory):
     """Exports the trained network, runs the file, and tells. Returns whether the file keeps its limit."""
-    _, model = export.load(str(trained))
+    _, model = trained.load(str(run))
     model.normalization = model.normalization or (splits.mean, splits.std)
-    images, labels = splits.arrays["test"]
+    images, labels = map(np.asarray, splits.arrays["test"])
     print("Writing and running the int8 file ...", flush=True)
     with stderr.without_notes():
         path = kp.interop.export(
-            model, directory / "model_int8.tflite", "litert_int8", representative=export.few(splits, 200)
+            model, directory / "model_int8.tflite", "litert_int8", representative=trained.few(splits, 200)
         )
     reference = kp.interop.reference_logits(model, images)
     row = kp.interop.compare_export(path, "litert_int8", images, reference, labels)

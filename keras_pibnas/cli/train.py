@@ -5,7 +5,8 @@ from pathlib import Path
 import keras
 
 import keras_pibnas as kp
-from keras_pibnas.cli import common, flags, long_runs
+from keras_pibnas.cli import common, flags, long_runs, user_callbacks
+from keras_pibnas.training import tasks
 
 PRESETS = {
     "paper": {
@@ -19,32 +20,43 @@ PRESETS = {
         "cutout": 16,
         "drop_path": 0.2,
         "auxiliary": 0.4,
-    }
+    },
+    # As DARTS was trained on ImageNet: its paper, and its train_imagenet.py.
+    "imagenet": {
+        "dataset": "imagenet2012",
+        "side": 224,
+        "resize": "crop",
+        "augment": "imagenet",
+        "stem": "imagenet",
+        "layers": 14,
+        "channels": 48,
+        "batch_size": 128,
+        "epochs": 250,
+        "learning_rate": 0.1,
+        "decay": 0.97,
+        "weight_decay": 3e-5,
+        "label_smoothing": 0.1,
+        "auxiliary": 0.4,
+    },
 }
 
 
 def build_parser():
-    return flags.Parser(
+    parser = flags.Parser(
         "train",
         __doc__,
-        flags.RUN_FLAGS,
+        *flags.RUN_GROUPS,
+        flags.TRAIN_FLAGS,
         genotype="PIBCONV",
-        dataset="digits",
-        data_dir=None,
-        side=16,
-        layers=4,
-        channels=8,
-        stem="conv3x3",
-        batch_size=64,
         epochs=20,
-        learning_rate=0.025,
         cutout=0,
         drop_path=0.0,
         auxiliary=0.0,
-        seed=0,
-        out=None,
-        preset=None,
+        **flags.RUN_DEFAULTS,
     )
+    flag = flags.FLAGS["preset"] | {"choices": tuple(PRESETS)}
+    parser.add_argument("--preset", **flag | {"help": f"imagenet: those of DARTS on ImageNet; paper: {flag['help']}"})
+    return parser
 
 
 def main(argv=None):
@@ -54,13 +66,15 @@ def main(argv=None):
         strategy = long_runs.strategy_of(args)
         long_runs.seeded(args)
         genotype = genotype_of(args)
-        splits = kp.data.load(args.dataset, args.side, args.data_dir)
+        factories = user_callbacks.load(args.callbacks)
+        splits = common.load_images(args)
         train, test = batches(splits, args)
         with long_runs.made_for(strategy, args):
             model = build(genotype, splits, len(train), args)
         directory = long_runs.directory_of(args, "train")
         if kp.runs.is_chief():
             genotype.save(directory / "genotype.json")
+        own = user_callbacks.make(factories, directory, args)
     print(f"Training {args.genotype} on {args.dataset}: {directory}")
     saved = long_runs.checkpoint(directory, "train", train, args)
 
@@ -72,12 +86,12 @@ def main(argv=None):
                 epochs=args.epochs,
                 shuffle=False,  # the batches are
                 verbose=common.verbosity(),
-                callbacks=[*callbacks(directory, args), saved],
+                callbacks=[*callbacks(directory, args), *own, saved],
             )
 
     long_runs.run_with_exit_status(fit, saved, directory, parser.prog, args)
     if kp.runs.is_chief():
-        finish(model, genotype, test, directory, saved.seconds)
+        finish(model, genotype, splits, test, directory, saved.seconds)
     return directory
 
 
@@ -90,8 +104,9 @@ def genotype_of(args):
 def batches(splits, args):
     """Augmented training batches, and those of the test split."""
     train = splits.batches(
-        "train", args.batch_size, augment=True, cutout=args.cutout, seed=args.seed, drop_remainder=True
-    )
+        "train", args.batch_size, cutout=args.cutout, seed=args.seed, drop_remainder=True,
+        **common.augmentation(args, splits),
+    )  # fmt: skip
     return train, splits.batches("test", args.batch_size)
 
 
@@ -114,14 +129,23 @@ def build(genotype, splits, steps, args):
         synchronized=args.synchronized,
     )
     model.normalization = (splits.mean, splits.std)  # saved with it, for export
-    optimizer = kp.optimizers.SGD(common.cosine(args.learning_rate, args.epochs * steps))
+    optimizer = kp.optimizers.SGD(learning_rate(args, steps), l2=args.weight_decay)
+    task = tasks.get(splits.task)
+    loss, metrics = task.loss(args.label_smoothing), task.metrics(splits.outputs)
     if args.auxiliary:
         weights = {"logits": 1.0, "auxiliary": args.auxiliary}
-        losses = {name: common.cross_entropy() for name in weights}
-        model.compile(optimizer, losses, loss_weights=weights, metrics={"logits": ["accuracy"]})
+        losses = {"logits": loss, "auxiliary": task.loss(args.label_smoothing)}
+        model.compile(optimizer, losses, loss_weights=weights, metrics={"logits": metrics})
     else:
-        model.compile(optimizer, common.cross_entropy(), metrics=["accuracy"])
+        model.compile(optimizer, loss, metrics=metrics)
     return model
+
+
+def learning_rate(args, steps):
+    """A cosine over all epochs, or with --decay a factor from epoch to epoch; `steps` is the batches of one."""
+    if args.decay is None:
+        return common.cosine(args.learning_rate, args.epochs * steps)
+    return keras.optimizers.schedules.ExponentialDecay(args.learning_rate, steps, args.decay, staircase=True)
 
 
 def callbacks(directory, args):
@@ -129,28 +153,44 @@ def callbacks(directory, args):
     return [*schedule, kp.callbacks.HistoryRecorder(directory), *common.progress_callbacks(directory, args.batch_size)]
 
 
-def finish(model, genotype, test, directory, seconds):
+def finish(model, genotype, splits, test, directory, seconds):
     """Saves the model for inference, its pictures and its result, and says where they are."""
-    plain = kp.network.inference_model(model)
+    plain, task = kp.network.inference_model(model), tasks.get(splits.task)
     kp.runs.save_model(plain, directory / "model.keras")
-    plain.compile(loss=common.cross_entropy(), metrics=["accuracy"])
-    measured = plain.evaluate(test, verbose=0, return_dict=True)
-    result = {
-        "test_accuracy": measured["accuracy"],
-        "test_loss": measured["loss"],
+    result = measured(plain, splits, test, task) | {
         "parameters": sum(int(keras.ops.size(weight)) for weight in plain.trainable_variables),
         "training_seconds": round(seconds, 1),
     }
     kp.runs.write_json(directory / "result.json", result)
     kp.analysis.plot_genotype(genotype, directory)
     kp.analysis.training_curves(directory / "history.csv", directory / "curves.png")
-    title = f"Test accuracy {result['test_accuracy']:.2%} with {result['parameters']:,} parameters."
-    common.summary(title, directory, FILES)
+    common.summary(f"{score(result, task)} with {result['parameters']:,} parameters.", directory, FILES)
+
+
+def measured(model, splits, test, task):
+    """{"test_loss", "test_" and each metric of the task}, without label smoothing; "labels": the same of each label."""
+    metrics = task.metrics(splits.outputs)
+    model.compile(loss=task.loss(), metrics=metrics)
+    values = model.evaluate(test, verbose=0, return_dict=True)
+    result = {f"test_{name}": value for name, value in values.items()}
+    if task.name == "multilabel":
+        each = {metric.name: keras.ops.convert_to_numpy(metric.per_label()).tolist() for metric in metrics}
+        result["labels"] = {
+            label: {name: figures[number] for name, figures in each.items()}
+            for number, label in enumerate(splits.label_names)
+        }
+    return result
+
+
+def score(result, task):
+    """How good the network is, in words."""
+    value, name = result[f"test_{task.monitor}"], task.monitor.replace("_", " ")
+    return f"Test {name} {value:.2%}" if task.mode == "max" else f"Test {name} {value:.4g}"
 
 
 FILES = {
     "model.keras": "the network, for keras.saving.load_model after import keras_pibnas",
-    "result.json": "test accuracy and loss, parameters, seconds",
+    "result.json": "metrics and loss of the test images, parameters, seconds",
     "genotype.json": "the genotype",
     "normal.png": "the normal cell",
     "reduction.png": "the reduction cell",

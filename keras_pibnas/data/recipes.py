@@ -63,29 +63,37 @@ class RandomResizedCrop(keras.layers.Layer):
         return {**super().get_config(), "area": self.area, "ratio": self.ratio, "seed": self.seed}
 
 
-def imagenet_augmentation(area: tuple[float, float] = (0.08, 1.0), flip: bool = True) -> keras.Sequential:
-    """Random resized crop, flip and colour jitter: the augmentation of DARTS's ImageNet training.
+def imagenet_augmentation(
+    area: tuple[float, float] = (0.08, 1.0), flip: bool = True, channels: int = 3
+) -> keras.Sequential:
+    """Random resized crop, flip and colour jitter: that of DARTS's `train_imagenet.py`, for pixels 0 to 255.
 
     Jitter: brightness, contrast and saturation within 0.4, hue within 0.2 of the circle, as published; Keras adds
-    brightness where torchvision multiplies by it, and its order is fixed. For images of three channels, 0 to 255.
+    brightness where torchvision multiplies by it, and its order is fixed. Crops are of the images as `load` resized
+    them, where torchvision crops the photographs themselves.
 
     Args:
         area: (least, most) part of an image's area that a crop covers.
         flip: whether half of the images are mirrored.
+        channels: of the images; see `color_jitter`.
 
     Example:
         >>> kp.data.imagenet_augmentation()(np.full((2, 8, 8, 3), 128.0, "float32"), training=True).shape
         TensorShape([2, 8, 8, 3])
     """
     layers = [RandomResizedCrop(area), *([keras.layers.RandomFlip("horizontal")] if flip else [])]
-    return keras.Sequential([*layers, color_jitter(0.4, 0.4, 0.4, 0.2)], name="imagenet_augmentation")
+    return keras.Sequential([*layers, color_jitter(0.4, 0.4, 0.4, 0.2, channels)], name="imagenet_augmentation")
 
 
-def color_distortion_layer(strength: float) -> keras.layers.Layer:
+def color_distortion_layer(strength: float, channels: int = 3) -> keras.layers.Layer:
     """Colour jitter of a strength: brightness, contrast and saturation within 0.8 of it, hue within 0.2 of it.
 
     The colour distortion of SimCLR (arXiv:2002.05709, appendix A) applied to every image and without its grey images,
-    as PIBConv's searches on pathology images use it. For images of three channels, 0 to 255.
+    as PIBConv's code has it for pathology images (`ColorDistortion`; strength 0.3). For pixels 0 to 255.
+
+    Args:
+        strength: above 0, at most 1.
+        channels: of the images; see `color_jitter`.
 
     Raises:
         ValueError: a strength outside (0, 1].
@@ -96,10 +104,12 @@ def color_distortion_layer(strength: float) -> keras.layers.Layer:
     """
     if not 0 < strength <= 1:
         raise ValueError(f"The strength of a colour distortion should be above 0, at most 1. Received: {strength}")
-    return color_jitter(0.8 * strength, 0.8 * strength, 0.8 * strength, 0.2 * strength)
+    return color_jitter(0.8 * strength, 0.8 * strength, 0.8 * strength, 0.2 * strength, channels)
 
 
-def color_jitter(brightness: float, contrast: float, saturation: float, hue: float) -> keras.layers.Layer:
+def color_jitter(
+    brightness: float, contrast: float, saturation: float, hue: float, channels: int = 3
+) -> keras.layers.Layer:
     """`keras.layers.RandomColorJitter` for pixels 0 to 255, its factors given as torchvision's ColorJitter has them.
 
     Keras's saturation factor f stands for a multiplication by f / (1 - f), so m is m / (1 + m); its hue factor is a
@@ -109,7 +119,13 @@ def color_jitter(brightness: float, contrast: float, saturation: float, hue: flo
         brightness: part of 255 that is added at most, up or down.
         contrast, saturation: a multiplication by 1 minus to 1 plus it.
         hue: turn in parts of the circle, at most 0.5, either way.
+        channels: of the images. Other than three have no hue and no saturation, and keep the first two.
     """
+    if channels != 3:
+        return keras.Sequential(
+            [keras.layers.RandomBrightness(brightness, value_range=(0, 255)),
+             keras.layers.RandomContrast(contrast, value_range=(0, 255))]
+        )  # fmt: skip
     low, high = (factor / (1 + factor) for factor in (max(0.0, 1 - saturation), 1 + saturation))
     return keras.layers.RandomColorJitter(
         value_range=(0, 255),

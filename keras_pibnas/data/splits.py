@@ -130,7 +130,7 @@ class Splits:
                 remainder), an augmentation that changes the images' shape, or a number out of range.
         """
         images, labels = self._split(split)
-        height, width, _ = self.input_shape
+        height, width, channels = self.input_shape
         side = min(height, width)
         short = len(labels) < batch_size and (split != "test" or drop_remainder)
         if batch_size < 1 or short:
@@ -142,7 +142,7 @@ class Splits:
             raise ValueError(f"cutout should be between 0 and the images' side, {side}. Received: {cutout}")
         published = augment is True
         layers = [] if isinstance(augment, bool) else [augment]
-        layers += [color_distortion_layer(color_distortion)] if color_distortion else []
+        layers += [color_distortion_layer(color_distortion, channels)] if color_distortion else []
         augmentation = Augmentation(
             self.mean, self.std, (height // 8, width // 8) if published else 0, published and self.flip, cutout,
             tuple(as_layer(layer, self.input_shape) for layer in layers),

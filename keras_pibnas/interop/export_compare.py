@@ -35,6 +35,7 @@ def compare_export(
     reference: np.ndarray,
     labels: np.ndarray | None = None,
     repeats: int = 100,
+    task: str = "multiclass",
 ) -> dict:
     """Runs an exported file in a process of its own, on one thread, under its runtime, and compares its logits.
 
@@ -43,13 +44,14 @@ def compare_export(
         format: as in `export`.
         images: uint8 (N, H, W, C).
         reference: logits (N, classes) that the Keras model gives, as of `reference_logits`.
-        labels: integers (N,) or None.
+        labels: integers (N,), or for the other tasks numbers (N, outputs), or None.
         repeats: runs of one image that are timed.
+        task: "multiclass", "multilabel" (a label is predicted where its logit is above 0) or "regression".
 
     Returns:
         A dictionary that JSON can hold: format, bytes (of all files), images, max_difference and mean_difference of the
-        logits, agreement of the predictions (0 to 1), accuracy (0 to 1) where labels are given, latency_ms (median of
-        one image) and latency_quartiles_ms.
+        logits, agreement of the predictions (0 to 1), accuracy (0 to 1) where labels are given, of a regression
+        instead mae (mean absolute error), latency_ms (median of one image) and latency_quartiles_ms.
 
     Raises:
         ValueError: the runtime cannot run the file; with the end of what it said.
@@ -64,7 +66,6 @@ def compare_export(
     """
     logits, seconds = _run(format, path, images, repeats)
     difference = np.abs(logits - reference)
-    predicted = logits.argmax(-1)
     low, median, high = np.percentile(seconds * 1e3, (25, 50, 75))
     return {
         "format": format,
@@ -72,11 +73,21 @@ def compare_export(
         "images": len(images),
         "max_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
-        "agreement": float(np.mean(predicted == reference.argmax(-1))),
-        **({} if labels is None else {"accuracy": float(np.mean(predicted == labels))}),
+        **compared(logits, reference, labels, task),
         "latency_ms": float(median),
         "latency_quartiles_ms": [float(low), float(high)],
     }
+
+
+def compared(logits, reference, labels, task):
+    """How the predictions of (N, outputs) logits compare with those of the reference, and with the labels."""
+    if task == "regression":
+        return {} if labels is None else {"mae": float(np.abs(logits - labels).mean())}
+    predicted, expected = (
+        values.argmax(-1) if task == "multiclass" else values > 0 for values in (logits, reference)
+    )
+    agreement = {"agreement": float(np.mean(predicted == expected))}
+    return agreement if labels is None else agreement | {"accuracy": float(np.mean(predicted == labels))}
 
 
 def _run(format, path, images, repeats):

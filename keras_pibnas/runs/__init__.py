@@ -6,7 +6,7 @@
 from .alphas import alpha_ranking, mix_entropy, skip_connections
 from .directory import create_run_directory, free_path, read_config
 from .files import atomic_write, is_chief, read_lines, read_table, save_model, write_arrays, write_json, written_aside
-from .progress import duration, mark, one_line, seconds_left
+from .progress import duration, mark, one_line, seconds_left, words
 from .record import record_alphas, record_genotype, record_history
 from .snapshot import DamagedCheckpoint, newest_snapshot, no_space, read_snapshot, snapshots, write_snapshot
 from .state import CheckpointError, read_state, set_state
@@ -42,6 +42,7 @@ __all__ = [
     "set_state",
     "skip_connections",
     "snapshots",
+    "words",
     "write_arrays",
     "write_json",
     "write_snapshot",

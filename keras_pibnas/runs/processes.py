@@ -25,7 +25,7 @@ def asked_to_end():
             signal.signal(number, handler)
 
 
-def run_side_by_side(commands, jobs, ended, waiting=None, every=60):
+def run_side_by_side(commands, jobs, ended, waiting=None, every=60, machine=None):
     """Runs commands, at most `jobs` at a time, until all are done or this process is asked to end.
 
     Args:
@@ -34,17 +34,19 @@ def run_side_by_side(commands, jobs, ended, waiting=None, every=60):
         ended: called as ended(name, exit status) when a command is done.
         waiting: called as waiting(names of those that run) every so many seconds, or None.
         every: seconds.
+        machine: where to start commands, as `ray_cluster.RayCluster`; None: here.
 
     Returns:
         Whether all were done. If not, the processes that were running are gone.
     """
+    start, stop = (machine.start, machine.stop) if machine else (_start, _stop)
     todo, running, told = list(commands.items()), {}, time.monotonic()
     with asked_to_end() as end:
         try:
             while (todo or running) and not end.is_set():
                 while todo and len(running) < jobs:
                     name, (words, log) = todo.pop(0)
-                    running[name] = _start(words, log, jobs)
+                    running[name] = start(words, log, jobs)
                 for name in [name for name, process in running.items() if process.poll() is not None]:
                     ended(name, running.pop(name).returncode)
                 if waiting and running and time.monotonic() - told > every:
@@ -52,7 +54,7 @@ def run_side_by_side(commands, jobs, ended, waiting=None, every=60):
                     waiting(list(running))
                 end.wait(0.1)
         finally:
-            _stop(running.values())
+            stop(running.values())
         return not (todo or running)
 
 

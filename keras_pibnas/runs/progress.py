@@ -1,7 +1,7 @@
 """How far a run is, in its `progress.json` and in words."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,17 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def words(flags: Mapping[str, Any]) -> list[str]:
+    """{name: value} as words of a command line: --name=value; --name for True, nothing for None and False.
+
+    Example:
+        >>> kp.runs.words({"batch_size": 8, "remat": True, "data_dir": None})
+        ['--batch-size=8', '--remat']
+    """
+    given = {name.replace("_", "-"): value for name, value in flags.items() if value is not None and value is not False}
+    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items()]
 
 
 def one_line(message: Any) -> str:

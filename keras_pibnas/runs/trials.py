@@ -13,7 +13,7 @@ from keras_pibnas.genotypes import Genotype
 
 from .files import write_json
 from .processes import run_side_by_side
-from .progress import duration, one_line
+from .progress import duration, one_line, words
 
 COSTS = ("params", "macs", "activation_memory")
 
@@ -26,7 +26,7 @@ class Network:
         label: what tables and pictures call the genotype.
         genotype: with kernels of the trial's size.
         kernel: that size, or "own".
-        layers, channels, side: as in `keras-pibnas train`.
+        layers, channels, side: as in `keras-pibnas train`; the side is a number, or text as "64x48".
     """
 
     label: str
@@ -34,7 +34,7 @@ class Network:
     kernel: str
     layers: int
     channels: int
-    side: int
+    side: int | str
 
     @property
     def name(self):
@@ -80,8 +80,7 @@ class Trial:
             "channels": self.network.channels, "side": self.network.side, "seed": self.seed,
             "out": self.directory / "run",
         }  # fmt: skip
-        words = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items() if value is not None]
-        return [python, "-m", "keras_pibnas", "train", *words], self.directory / "log.txt"
+        return [python, "-m", "keras_pibnas", "train", *words(flags)], self.directory / "log.txt"
 
     def finish(self, costs):
         """Writes the trial's result, whole or not at all: from then on it counts as done.
@@ -108,7 +107,13 @@ def results(sweep):
     """The rows of all trials that are done, shallow networks first."""
     paths = sorted(Path(sweep).glob("trials/*/result.json"))
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    return sorted(rows, key=lambda row: (row["layers"], row["channels"], row["side"]))
+    return sorted(rows, key=lambda row: (row["layers"], row["channels"], _sides(row["side"])))
+
+
+def _sides(side):
+    """(height, width) of 64 or "64x48", by which they are ordered."""
+    sides = [int(pixels) for pixels in str(side).split("x")]
+    return sides[0], sides[-1]
 
 
 class Runner:
@@ -118,10 +123,11 @@ class Runner:
         sweep: the directory.
         settings: {flag of `keras-pibnas train`: value}, the same for all trials.
         jobs: trainings at a time.
+        machine: as of `processes.run_side_by_side`.
     """
 
-    def __init__(self, sweep, settings, jobs):
-        self.sweep, self.settings, self.jobs = sweep, settings, jobs
+    def __init__(self, sweep, settings, jobs, machine=None):
+        self.sweep, self.settings, self.jobs, self.machine = sweep, settings, jobs, machine
         self.costs, self.trials, self.failed, self.ended = {}, {}, [], 0
 
     def count(self, networks, costs):
@@ -150,8 +156,9 @@ class Runner:
         """Trains. Returns whether all trials were tried: False after an interruption."""
         self.started = time.monotonic()
         commands = {name: trial.command(sys.executable, self.settings) for name, trial in self.trials.items()}
-        print(f"Trials to train: {len(commands)}, {self.jobs} at a time: {self.sweep}", flush=True)
-        return run_side_by_side(commands, self.jobs, self._ended, self._waiting)
+        at_once = min(self.jobs, max(1, len(commands)))
+        print(f"Trials to train: {len(commands)}, {at_once} at a time: {self.sweep}", flush=True)
+        return run_side_by_side(commands, self.jobs, self._ended, self._waiting, machine=self.machine)
 
     def _ended(self, name, status):
         trial, self.ended = self.trials[name], self.ended + 1

@@ -1,5 +1,9 @@
 import numpy as np
 import pytest
+import tensorflow as tf
+
+import keras_pibnas as kp
+from keras_pibnas.cli import common, search
 
 
 @pytest.fixture
@@ -27,3 +31,15 @@ def npz(tmp_path):
         return tmp_path / "data.npz"
 
     return write
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """The module's runs are not traced, draw nothing and write no logs, which is most of a small run's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for place, name in ((kp.analysis, "plot_genotype"), (kp.analysis, "training_curves"), (search, "draw")):
+            patch.setattr(place, name, lambda *args: None)
+        patch.setattr(common, "progress_callbacks", lambda *args: [])
+        tf.config.run_functions_eagerly(True)
+        yield
+        tf.config.run_functions_eagerly(False)

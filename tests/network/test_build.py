@@ -260,7 +260,7 @@ def test_logits_stay_float32_under_mixed_precision():
         ({"genotype": 3}, "Received: 3"),
         ({"input_shape": (8, 8)}, r"Received: \(8, 8\)"),
         ({"input_shape": (8, 0, 3)}, r"Received: \(8, 0, 3\)"),
-        ({"num_classes": 1}, "num_classes=1"),
+        ({"num_classes": 0}, "num_classes=0"),
         ({"channels": 5}, "channels=5"),
         ({"channels": 0}, "channels=0"),
         ({"layers": 1}, "layers=1"),

@@ -404,7 +404,7 @@ def test_ops_of_users_with_constants_branches_loops_and_random_parts(order, loop
         ({"space": "dart"}, "Unknown search space 'dart'. Known: "),
         ({"input_shape": (8, 8)}, r"Received: \(8, 8\)"),
         ({"input_shape": (8, -1, 3)}, r"Received: \(8, -1, 3\)"),
-        ({"num_classes": 1}, "num_classes=1"),
+        ({"num_classes": 0}, "num_classes=0"),
         ({"channels": 3}, "channels=3"),
         ({"layers": 1}, "layers=1"),
         ({"nodes": 0}, "from 1 to 8. Received: nodes=0"),
