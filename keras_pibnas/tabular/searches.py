@@ -1,0 +1,166 @@
+"""Searches of a table's space, whose results are looked up in it."""
+
+import time
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_pibnas import data, methods, optimizers, spaces
+from keras_pibnas.engine.interface import value_of
+from keras_pibnas.methods import TopEdges, Uniform
+from keras_pibnas.search import Supernet
+from keras_pibnas.tabular.cells import CellSpace
+from keras_pibnas.tabular.statistics import kendall_tau
+from keras_pibnas.tabular.table import Table
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a table's space is searched, whatever the method.
+
+    Args:
+        epochs: passes over the table's training images, which move the weights; its validation images move the alphas.
+        batch_size: images of each in a step.
+        channels: of the supernet's first cell; None: as many as the table's networks have. The layers are the table's.
+        learning_rate: of the weights, at the first step; a cosine to 0.001 after the last one.
+        alpha_learning_rate: of the alphas, where their method does not bring an optimizer of its own.
+        none: whether edges may also be `none` while searching.
+        ranked: number of cells, drawn at random, that the shared weights rank after the search; 0: none.
+    """
+
+    epochs: int = 15
+    batch_size: int = 64
+    channels: int | None = None
+    learning_rate: float = 0.025
+    alpha_learning_rate: float = 0.01
+    none: bool = False
+    ranked: int = 40
+
+
+def search_space(space: CellSpace, none: bool = False) -> spaces.SearchSpace:
+    """The search space that a supernet of two nodes searches for a table's cells.
+
+    Every edge of the normal cell has all ops, with `none` besides if asked for; those of the reduction cell have the
+    one op that the table's reduction cell has there, or are not built.
+    """
+    fixed = {(source, pair // 2): op for pair, (op, source) in enumerate(space.reduce)}
+    places = [(source, node) for node in (0, 1) for source in range(2 + node)]
+    primitives = (*(("none",) if none else ()), *space.primitives)
+    reduce = [(fixed[place],) if place in fixed else () for place in places]
+    edges = {"normal": [primitives] * len(places), "reduce": reduce}
+    return spaces.SearchSpace("table", (*primitives, *sorted({op for op, _ in space.reduce} - {*primitives})), edges=edges)
+
+
+def fitted(method: str, channels: int) -> methods.Method:
+    """The method of a name, as it can find a cell of a table, which has two edges a node and two nodes.
+
+    Partial channels are as many parts as the channels allow, and a genotype takes the two best edges of each node.
+    """
+    found = methods.get(method)
+    partial = next(k for k in range(found.partial, 0, -1) if k == 1 or channels % (2 * k) == 0)
+    return replace(found, partial=partial, discretization=TopEdges(2))
+
+
+class _Restarting(Supernet):
+    """A supernet whose noise comes from a seed that can be set, so that another search traces nothing again."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.noise_seed = tf.Variable(self.settings["seed"], trainable=False, dtype="int32")
+
+    def _seed(self, use):
+        return self.noise_seed, value_of(self.optimizer.iterations), use
+
+
+class _Found(keras.callbacks.Callback):
+    """The number of the cell that the architecture stands for after each epoch."""
+
+    def __init__(self, space):
+        super().__init__()
+        self.space, self.cells = space, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.cells.append(self.space.index(self.model.genotype()))
+
+
+class Searcher:
+    """Searches a table's space with one method, from one seed after the other; only the first search traces.
+
+    Args: table; method: one of `kp.methods.names()`; order, hvp: as `Supernet` takes them; settings.
+    """
+
+    def __init__(self, table: Table, method: str, order: int = 1, hvp: str = "exact", settings=SearchSettings()):  # noqa: B008
+        self.table, self.settings, self.order, self.hvp = table, settings, order, hvp
+        self.channels = settings.channels or table.settings.channels
+        self.method = fitted(method, self.channels)
+        self.splits = table.settings.splits()
+        self.supernet = None
+
+    def search(self, seed: int, callbacks=()) -> dict:
+        """Searches.
+
+        Returns:
+            {"cell": number of the cell found, "cells": that of every epoch, "seconds", "tau": Kendall's tau of the
+            shared weights' ranking, None where nothing was ranked}. A method that leaves the choice to the shared
+            weights (`random_sharing`) finds the cell that they rank first of those drawn.
+        """
+        self._begin(seed)
+        found, begun = _Found(self.table.space), time.perf_counter()
+        pairs = self._pairs(seed)
+        self.supernet.fit(pairs, epochs=self.settings.epochs, verbose=0, callbacks=[*callbacks, found])
+        seconds = time.perf_counter() - begun
+        tau, best = self._ranking(seed)
+        cells = found.cells
+        if isinstance(self.method.relaxation, Uniform):
+            seconds, cells = time.perf_counter() - begun, [best]
+        return {"cell": cells[-1], "cells": cells, "seconds": round(seconds, 2), "tau": tau}
+
+    def _pairs(self, seed):
+        halves = [
+            self.splits.batches(half, self.settings.batch_size, seed=seed, drop_remainder=True)
+            for half in ("train", "valid")
+        ]
+        return data.bilevel(*halves)
+
+    def _begin(self, seed):
+        """A new supernet, or the one that is there with all that a new one would begin with."""
+        fresh = self._made(seed)
+        if self.supernet is None:
+            self.supernet, steps = fresh, len(self._pairs(seed)) * self.settings.epochs
+            rate = keras.optimizers.schedules.CosineDecay(
+                self.settings.learning_rate, steps, alpha=min(1.0, 0.001 / self.settings.learning_rate)
+            )
+            own = self.method.relaxation.optimizer() or optimizers.Adam(self.settings.alpha_learning_rate)
+            fresh.compile(optimizers.SGD(rate), own)
+            self._moved = [*fresh.optimizer.variables, *fresh.alpha_optimizer.variables]
+            self._started = [variable.numpy() for variable in self._moved]
+            return
+        for variable, value in zip(self._moved, self._started, strict=True):
+            variable.assign(value)
+        for variable, new in zip(self.supernet.weights, fresh.weights, strict=True):
+            variable.assign(new)
+        self.supernet.noise_seed.assign(seed)
+
+    def _made(self, seed):
+        keras.utils.set_random_seed(seed)
+        return _Restarting(
+            search_space(self.table.space, self.settings.none), self.splits.input_shape, self.splits.num_classes,
+            self.channels, self.table.settings.layers, 2, order=self.order, hvp=self.hvp, seed=seed, method=self.method,
+        )  # fmt: skip
+
+    def _ranking(self, seed):
+        """(Kendall's tau of shared weights and table over the cells drawn, the cell that the weights rank first)."""
+        count = min(self.settings.ranked, len(self.table))
+        if not count:
+            return None, None
+        drawn = np.random.default_rng([seed, 1]).choice(len(self.table), count, replace=False)
+        batches = self.splits.batches("valid", len(self.splits.arrays["valid"][1]), shuffle=False)
+        scores = [
+            self.supernet.evaluate(batches, genotype=self.table.space.genotype(cell), verbose=0, return_dict=True)
+            for cell in drawn
+        ]
+        scores = np.array([score["accuracy"] for score in scores])
+        tau = kendall_tau(scores, self.table.mean_test[drawn])
+        return (None if np.isnan(tau) else tau), int(drawn[scores.argmax()])
