@@ -65,9 +65,9 @@ def main(argv=None):
         directory = kp.runs.create_run_directory(args.out, "compare", vars(args)) if new else Path(args.resume)
     kp.runs.write_json(directory / "config.json", {"command": "compare", **vars(args)})
     for (method, order, hvp, limit), todo in wanted.items():
-        left = [seed for seed in todo if not file_of(directory, label(method, order, hvp, limit, args.none), seed).exists()]
-        if left:
-            search(table, settings, method, order, hvp, limit, left, directory)
+        name = label(method, order, hvp, limit, args.none)
+        if left := [seed for seed in todo if not file_of(directory, name, seed).exists()]:
+            search(name, Searcher(table, method, order, hvp, settings), left, limit, directory)
     report(table, directory)
     return directory
 
@@ -133,16 +133,15 @@ def file_of(directory, name, seed):
     return Path(directory, "searches", f"{re.sub('[^a-z0-9_]+', '-', name)}-seed{seed}.json")
 
 
-def search(table, settings, method, order, hvp, limit, todo, directory):
+def search(name, searcher, todo, limit, directory):
     """Searches from some seeds, and writes a file for each."""
-    name, searcher = label(method, order, hvp, limit, settings.none), Searcher(table, method, order, hvp, settings)
     for seed in todo:
         callbacks = [kp.callbacks.SkipLimit(limit, restore=True, monitor="accuracy")] if limit else []
         found = searcher.search(seed, callbacks)
-        entry = table.entry(found["cell"])
+        entry = searcher.table.entry(found["cell"])
         skips = sum(op == "skip_connect" for op, _ in entry.genotype.normal)
         figures = {"test": entry.test, "percentile": entry.percentile, "regret": entry.regret, "rank": entry.rank}
-        row = {"name": name, "method": method, "order": order, "hvp": hvp, "seed": seed, **found, **figures}
+        row = {"name": name, "order": searcher.order, "hvp": searcher.hvp, "seed": seed, **found, **figures}
         path = file_of(directory, name, seed)
         path.parent.mkdir(exist_ok=True)
         kp.runs.write_json(path, row | {"skips": skips, "genotype": entry.genotype.normal})

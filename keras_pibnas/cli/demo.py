@@ -20,12 +20,12 @@ def main(argv=None):
     with common.user_errors(parser):
         table = kp.tabular.load(args.table)
         searcher = Searcher(table, args.method, args.order, settings=SearchSettings(epochs=args.epochs, ranked=0))
-        if isinstance(searcher.method.relaxation, kp.methods.Uniform):
+        if searcher.by_shared_weights:
             raise ValueError(f"Shared weights alone choose no genotype. Received: --method {args.method}")
         directory = kp.runs.create_run_directory(args.out, "demo", vars(args))
     print(f"1. Search a cell among the {len(table)} of the table ({args.epochs} epochs)", flush=True)
     genotype = searched(searcher, args.seed, directory / "search")
-    print(f"\n{genotype}\n\n2. Train its network from scratch, as the table's ({table.settings.epochs} epochs)", flush=True)
+    print(f"\n{genotype}\n\n2. Train its network as the table's: {table.settings.epochs} epochs", flush=True)
     trained = retrained(table, genotype, args.seed, directory / "searched")
     print("\n3. Look the cell up in the table, which knows them all")
     report(directory, table, table.query(genotype), trained)

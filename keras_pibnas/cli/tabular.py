@@ -3,6 +3,8 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 import keras_pibnas as kp
 from keras_pibnas.cli import common, flags, tables
 
@@ -42,7 +44,8 @@ def summary(table) -> str:
         f"{kp.runs.duration(table.about['seconds'])} in all ({table.about['processor']})",
         f"Settings: {settings}",
         f"Images: {', '.join(f'{split} {count}' for split, count in images.items())}",
-        f"Test accuracy: best {table.mean_test.max():.2%}, median {_median(table):.2%}, worst {table.mean_test.min():.2%}",
+        f"Test accuracy: best {table.mean_test.max():.2%}, median {np.median(table.mean_test):.2%}, worst "
+        f"{table.mean_test.min():.2%}",
         f"Interquartile range over cells {100 * spread.cells:.2f} points, standard deviation over seeds of one cell "
         f"{100 * spread.seeds:.2f} points: {spread.ratio:.1f} times",
     ]
@@ -55,10 +58,6 @@ def summary(table) -> str:
             f"better than {share:.1f} % of all cells, regret {100 * regret:.2f} points"
         )
     return "\n".join(lines)
-
-
-def _median(table):
-    return sorted(table.mean_test)[len(table) // 2]
 
 
 def row(entry) -> dict:

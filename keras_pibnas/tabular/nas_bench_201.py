@@ -1,8 +1,8 @@
 """NAS-Bench-201's table, read from a file on disk, in the small form that NASLib uses.
 
 A mapping from the text of a cell to data sets ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120") to
-{"train_acc1es", "eval_acc1es", "train_losses", "eval_losses": a number an epoch, "cost_info": {"flops", "params", ...}},
-as a pickle (nb201_cifar10_full_training.pickle) or as JSON. Accuracies there are in percent. References:
+{"train_acc1es", "eval_acc1es", "train_losses", "eval_losses": a number an epoch, "cost_info": {"flops", "params",
+...}}, as a pickle (nb201_cifar10_full_training.pickle) or as JSON. Accuracies there are in percent. References:
 arXiv:2001.00326; NASLib, naslib/search_spaces/nasbench201/graph.py.
 """
 
@@ -75,8 +75,8 @@ def read_nas_bench_201(path: str | Path, dataset: str = "cifar10") -> NASBench20
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it has another form, or not that data set. A pickle that holds more than numbers, texts and arrays is
-            refused, and none of it is run.
+        ValueError: it has another form, or not that data set. A pickle that holds more than numbers, texts and arrays
+            is refused, and none of it is run.
     """
     content = _read(Path(path))
     if not isinstance(content, dict) or not content or not all(_is_cell(*item) for item in content.items()):

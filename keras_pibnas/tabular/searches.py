@@ -40,27 +40,37 @@ class SearchSettings:
 
 
 def search_space(space: CellSpace, none: bool = False) -> spaces.SearchSpace:
-    """The search space that a supernet of two nodes searches for a table's cells.
-
-    Every edge of the normal cell has all ops, with `none` besides if asked for; those of the reduction cell have the
-    one op that the table's reduction cell has there, or are not built.
-    """
-    fixed = {(source, pair // 2): op for pair, (op, source) in enumerate(space.reduce)}
-    places = [(source, node) for node in (0, 1) for source in range(2 + node)]
+    """The search space of a table's cells: its ops, `none` besides if asked for, and those of its reduction cell."""
     primitives = (*(("none",) if none else ()), *space.primitives)
-    reduce = [(fixed[place],) if place in fixed else () for place in places]
-    edges = {"normal": [primitives] * len(places), "reduce": reduce}
-    return spaces.SearchSpace("table", (*primitives, *sorted({op for op, _ in space.reduce} - {*primitives})), edges=edges)
+    further = sorted({op for op, _ in space.reduce} - {*primitives})
+    return spaces.SearchSpace("table", (*primitives, *further))
 
 
-def fitted(method: str, channels: int) -> methods.Method:
-    """The method of a name, as it can find a cell of a table, which has two edges a node and two nodes.
+def allowed(space: CellSpace, none: bool = False) -> dict:
+    """{"normal", "reduce"}: which ops an edge may have, (edges, ops) of bool in the columns of `search_space`.
 
-    Partial channels are as many parts as the channels allow, and a genotype takes the two best edges of each node.
+    All ops of the table on all edges of the normal cell; on those of the reduction cell the one that it has there.
+    """
+    primitives = search_space(space, none).primitives
+    places = [(source, node) for node in (0, 1) for source in range(2 + node)]
+    fixed = {(source, number // 2): op for number, (op, source) in enumerate(space.reduce)}
+    free = [op == "none" or op in space.primitives for op in primitives]
+    return {
+        "normal": np.array([free] * len(places)),
+        "reduce": np.array([[fixed.get(place) == op for op in primitives] for place in places]),
+    }
+
+
+def fitted(method: str, space: CellSpace, channels: int, none: bool = False) -> methods.Method:
+    """The method of a name, as it can find a cell of a table.
+
+    Its edges may have what `allowed` says, partial channels are as many parts as the channels allow, and a genotype
+    takes the two best edges of each node.
     """
     found = methods.get(method)
     partial = next(k for k in range(found.partial, 0, -1) if k == 1 or channels % (2 * k) == 0)
-    return replace(found, partial=partial, discretization=TopEdges(2))
+    relaxation = methods.Masked(found.relaxation, allowed(space, none))
+    return replace(found, relaxation=relaxation, partial=partial, discretization=TopEdges(2))
 
 
 class _Restarting(Supernet):
@@ -94,7 +104,7 @@ class Searcher:
     def __init__(self, table: Table, method: str, order: int = 1, hvp: str = "exact", settings=SearchSettings()):  # noqa: B008
         self.table, self.settings, self.order, self.hvp = table, settings, order, hvp
         self.channels = settings.channels or table.settings.channels
-        self.method = fitted(method, self.channels)
+        self.method = fitted(method, table.space, self.channels, settings.none)
         self.splits = table.settings.splits()
         self.supernet = None
 
@@ -113,9 +123,14 @@ class Searcher:
         seconds = time.perf_counter() - begun
         tau, best = self._ranking(seed)
         cells = found.cells
-        if isinstance(self.method.relaxation, Uniform):
+        if self.by_shared_weights:
             seconds, cells = time.perf_counter() - begun, [best]
         return {"cell": cells[-1], "cells": cells, "seconds": round(seconds, 2), "tau": tau}
+
+    @property
+    def by_shared_weights(self) -> bool:
+        """Whether the method leaves the choice of a cell to the shared weights."""
+        return isinstance(self.method.relaxation.inner, Uniform)
 
     def _pairs(self, seed):
         halves = [
@@ -148,6 +163,7 @@ class Searcher:
         return _Restarting(
             search_space(self.table.space, self.settings.none), self.splits.input_shape, self.splits.num_classes,
             self.channels, self.table.settings.layers, 2, order=self.order, hvp=self.hvp, seed=seed, method=self.method,
+            name="supernet",
         )  # fmt: skip
 
     def _ranking(self, seed):

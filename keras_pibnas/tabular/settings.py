@@ -78,14 +78,16 @@ class Settings:
             )
         train, rest = _parts(labels, np.arange(len(labels)), self.train_images, self.split_seed)
         valid, rest = _parts(labels, rest, self.valid_images, self.split_seed)
-        test = [np.concatenate([own, left[rest]]) for own, left in zip(whole.arrays["test"], (images, labels), strict=True)]
+        pairs = zip(whole.arrays["test"], (images, labels), strict=True)
+        test = [np.concatenate([own, left[rest]]) for own, left in pairs]
         arrays = {"train": (images[train], labels[train]), "valid": (images[valid], labels[valid]), "test": tuple(test)}
         return dataclasses.replace(whole, arrays=arrays)
 
     def order(self, splits: Splits, seed: int) -> np.ndarray:
         """The images of every batch of a training, in the order in which `Splits.batches` has them: (steps, B)."""
         recipe = self.batches(splits, seed).recipe
-        epochs = [[where for where, _ in recipe.examples(tf.constant(epoch, tf.int64), True)] for epoch in range(self.epochs)]
+        numbers = [tf.constant(epoch, tf.int64) for epoch in range(self.epochs)]  # other integers give another order
+        epochs = [[where for where, _ in recipe.examples(number, True)] for number in numbers]
         return np.array(epochs, "int32").reshape(self.steps, self.batch_size)
 
     def batches(self, splits: Splits, seed: int):

@@ -51,7 +51,7 @@ def test_nodes_that_read_the_inputs_change_places():
     "wrong, message",
     [
         (genotype(("none", 0), ("skip_connect", 1), ("skip_connect", 0), ("skip_connect", 1)), "ops are skip_connect"),
-        (genotype(*SPACE.cells[0], reduce=SPACE.cells[0]), "reduction cell is"),
+        (genotype(*SPACE.cells[0], reduce=SPACE.cells[-1]), "reduction cell is"),
         (genotype(("skip_connect", 0), ("skip_connect", 0), *SPACE.cells[0][:2]), "two different states"),
         (genotype(*SPACE.cells[0], concat=(3,)), "concatenate states 2 and 3"),
         ("PIBCONV", "two nodes"),
