@@ -139,12 +139,9 @@ def search(name, searcher, todo, limit, directory):
         callbacks = [kp.callbacks.SkipLimit(limit, restore=True, monitor="accuracy")] if limit else []
         found = searcher.search(seed, callbacks)
         entry = searcher.table.entry(found["cell"])
-        skips = sum(op == "skip_connect" for op, _ in entry.genotype.normal)
-        figures = {"test": entry.test, "percentile": entry.percentile, "regret": entry.regret, "rank": entry.rank}
-        row = {"name": name, "order": searcher.order, "hvp": searcher.hvp, "seed": seed, **found, **figures}
         path = file_of(directory, name, seed)
         path.parent.mkdir(exist_ok=True)
-        kp.runs.write_json(path, row | {"skips": skips, "genotype": entry.genotype.normal})
+        kp.runs.write_json(path, {"name": name, "seed": seed, "genotype": entry.genotype.normal, **found})
         print(
             f"{name}, seed {seed}: {entry.test:.2%}, better than {entry.percentile:.1f} % of all cells, "
             f"{found['seconds']:.0f} s",
@@ -152,15 +149,25 @@ def search(name, searcher, todo, limit, directory):
         )
 
 
-def results(directory):
-    """{name: the rows of its searches}, in the order of the names."""
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(directory).glob("searches/*.json"))]
+def results(table, directory):
+    """{name: the rows of its searches, with what the table says of the cells found}, in the order of the names."""
+    paths = sorted(Path(directory).glob("searches/*.json"))
+    rows = [looked_up(table, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
     return {name: [row for row in rows if row["name"] == name] for name in dict.fromkeys(row["name"] for row in rows)}
+
+
+def looked_up(table, row):
+    """A search with the table's figures of the cell that it found, and of those that its shared weights ranked."""
+    entry = table.entry(row["cell"])
+    skips = sum(op == "skip_connect" for op, _ in entry.genotype.normal)
+    tau = kp.tabular.kendall_tau(row["scores"], table.mean_test[row["ranked"]]) if row["ranked"] else float("nan")
+    figures = {name: getattr(entry, name) for name in ("test", "percentile", "regret", "rank")}
+    return row | figures | {"skips": skips, "tau": tau}
 
 
 def report(table, directory):
     """Prints the figures of all searches of a comparison beside random choice, and draws them."""
-    found = results(directory)
+    found = results(table, directory)
     rows = [random_row(table, 1), random_row(table, 4), *(figures(name, rows) for name, rows in found.items())]
     kp.runs.atomic_write(directory / "results.csv", tables.table(rows, "csv") + "\n")
     kp.runs.atomic_write(directory / "results.md", tables.table(rows, "markdown") + "\n")
@@ -176,7 +183,7 @@ def report(table, directory):
 def figures(name, rows):
     """A method's row: means and standard deviations over its seeds."""
     tests = 100 * np.array([row["test"] for row in rows])
-    taus = [row["tau"] for row in rows if row["tau"] is not None]
+    taus = [row["tau"] for row in rows if not np.isnan(row["tau"])]
     return {
         "method": name, "seeds": len(rows), "test (%)": f"{tests.mean():.2f}", "sd": f"{_deviation(tests):.2f}",
         "best": f"{tests.max():.2f}", "percentile": f"{np.mean([row['percentile'] for row in rows]):.1f}",

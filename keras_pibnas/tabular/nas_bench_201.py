@@ -28,6 +28,11 @@ class NASBench201:
     """NAS-Bench-201's table of one data set.
 
     Attributes: dataset: its name in the file; cells: {text of the cell: record}.
+
+    Example:
+        >>> cell = "|none~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"
+        >>> kp.tabular.NASBench201("cifar10", {cell: {"eval_acc1es": [50.0, 90.0]}}).query(cell)["test"]
+        0.9
     """
 
     dataset: str
@@ -77,6 +82,13 @@ def read_nas_bench_201(path: str | Path, dataset: str = "cifar10") -> NASBench20
         OSError: the file cannot be read.
         ValueError: it has another form, or not that data set. A pickle that holds more than numbers, texts and arrays
             is refused, and none of it is run.
+
+    Example:
+        >>> cell = "|none~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"
+        >>> content = {cell: {"cifar10": {"eval_acc1es": [50.0, 90.0]}}}
+        >>> _ = Path("table.json").write_text(json.dumps(content))
+        >>> len(kp.tabular.read_nas_bench_201("table.json"))
+        1
     """
     content = _read(Path(path))
     if not isinstance(content, dict) or not content or not all(_is_cell(*item) for item in content.items()):

@@ -12,7 +12,6 @@ from keras_pibnas.engine.interface import value_of
 from keras_pibnas.methods import TopEdges, Uniform
 from keras_pibnas.search import Supernet
 from keras_pibnas.tabular.cells import CellSpace
-from keras_pibnas.tabular.statistics import kendall_tau
 from keras_pibnas.tabular.table import Table
 
 
@@ -112,20 +111,20 @@ class Searcher:
         """Searches.
 
         Returns:
-            {"cell": number of the cell found, "cells": that of every epoch, "seconds", "tau": Kendall's tau of the
-            shared weights' ranking, None where nothing was ranked}. A method that leaves the choice to the shared
-            weights (`random_sharing`) finds the cell that they rank first of those drawn.
+            {"cell": number of the cell found, "cells": that of every epoch, "seconds": of the search, "ranked": numbers
+            of cells drawn at random, "scores": their validation accuracies with the shared weights}. A method that
+            leaves the choice to the shared weights (`random_sharing`) finds the best of these.
         """
         self._begin(seed)
         found, begun = _Found(self.table.space), time.perf_counter()
         pairs = self._pairs(seed)
         self.supernet.fit(pairs, epochs=self.settings.epochs, verbose=0, callbacks=[*callbacks, found])
         seconds = time.perf_counter() - begun
-        tau, best = self._ranking(seed)
-        cells = found.cells
+        ranked, scores, cells = *self._ranking(seed), found.cells
         if self.by_shared_weights:
-            seconds, cells = time.perf_counter() - begun, [best]
-        return {"cell": cells[-1], "cells": cells, "seconds": round(seconds, 2), "tau": tau}
+            seconds, cells = time.perf_counter() - begun, [ranked[int(np.argmax(scores))]]
+        found = {"cell": cells[-1], "cells": cells, "seconds": round(seconds, 2)}
+        return found | {"ranked": ranked, "scores": scores}
 
     @property
     def by_shared_weights(self) -> bool:
@@ -167,16 +166,12 @@ class Searcher:
         )  # fmt: skip
 
     def _ranking(self, seed):
-        """(Kendall's tau of shared weights and table over the cells drawn, the cell that the weights rank first)."""
+        """(Cells drawn, their validation accuracies with the shared weights)."""
         count = min(self.settings.ranked, len(self.table))
-        if not count:
-            return None, None
         drawn = np.random.default_rng([seed, 1]).choice(len(self.table), count, replace=False)
         batches = self.splits.batches("valid", len(self.splits.arrays["valid"][1]), shuffle=False)
-        scores = [
+        found = [
             self.supernet.evaluate(batches, genotype=self.table.space.genotype(cell), verbose=0, return_dict=True)
             for cell in drawn
         ]
-        scores = np.array([score["accuracy"] for score in scores])
-        tau = kendall_tau(scores, self.table.mean_test[drawn])
-        return (None if np.isnan(tau) else tau), int(drawn[scores.argmax()])
+        return [int(cell) for cell in drawn], [round(values["accuracy"], 6) for values in found]

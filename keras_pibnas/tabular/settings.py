@@ -26,18 +26,22 @@ class Settings:
 
     Raises:
         ValueError: names the argument and its value.
+
+    Example:
+        >>> kp.tabular.Settings(train_images=400, batch_size=50, epochs=8).steps
+        64
     """
 
     dataset: str = "digits"
-    side: int = 8
-    train_images: int = 200
-    valid_images: int = 600
+    side: int = 16
+    train_images: int = 400
+    valid_images: int = 400
     split_seed: int = 0
     layers: int = 5
-    channels: int = 8
-    batch_size: int = 32
-    epochs: int = 16
-    learning_rate: float = 0.05
+    channels: int = 4
+    batch_size: int = 50
+    epochs: int = 8
+    learning_rate: float = 0.1
     momentum: float = 0.9
     l2: float = 3e-4
     clipnorm: float = 5.0

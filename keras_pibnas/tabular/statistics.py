@@ -12,6 +12,10 @@ class Spread:
 
     Attributes: cells: interquartile range of the cells' means; seeds: standard deviation over the seeds of one cell,
     root mean square of all cells; ratio: the one by the other.
+
+    Example:
+        >>> kp.tabular.Spread(cells=0.06, seeds=0.02).ratio
+        3.0
     """
 
     cells: float
@@ -22,8 +26,13 @@ class Spread:
         return self.cells / self.seeds
 
 
-def spread(accuracies) -> Spread:
-    """The spread of accuracies (cells, seeds); NaN where a cell was not trained from a seed."""
+def spread(accuracies: np.ndarray) -> Spread:
+    """The spread of accuracies (cells, seeds); NaN where a cell was not trained from a seed.
+
+    Example:
+        >>> kp.tabular.spread([[0.7, 0.7], [0.8, 0.8], [0.9, np.nan]]).seeds
+        0.0
+    """
     accuracies = np.asarray(accuracies, "float64")
     low, high = np.percentile(np.nanmean(accuracies, 1), (25, 75))
     count = (~np.isnan(accuracies)).sum(1)
@@ -31,7 +40,7 @@ def spread(accuracies) -> Spread:
     return Spread(float(high - low), float(np.sqrt(squares.sum() / (count - 1).sum())))
 
 
-def best_of(scores, draws: int) -> np.ndarray:
+def best_of(scores: np.ndarray, draws: int) -> np.ndarray:
     """For each cell, the probability that it has the best score of so many different cells drawn at random.
 
     Of equal scores each is chosen as often. Args: scores: (cells,); draws: 1 or more.
@@ -49,13 +58,18 @@ def best_of(scores, draws: int) -> np.ndarray:
     return (np.array([way / comb(len(scores), draws) for way in ways]) / sizes)[group]
 
 
-def expectation(values, probabilities) -> tuple[float, float]:
-    """(mean, standard deviation) of values under probabilities, both (cells,)."""
+def expectation(values: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
+    """(mean, standard deviation) of values under probabilities, both (cells,).
+
+    Example:
+        >>> kp.tabular.expectation([1.0, 3.0], [0.5, 0.5])
+        (2.0, 1.0)
+    """
     mean = float(np.dot(probabilities, values))
     return mean, float(np.sqrt(max(0.0, np.dot(probabilities, (np.asarray(values) - mean) ** 2))))
 
 
-def kendall_tau(first, second) -> float:
+def kendall_tau(first: np.ndarray, second: np.ndarray) -> float:
     """Kendall's tau-b of two rankings of the same things: 1 where they agree, 0 by chance; NaN for one value alone.
 
     Kendall, "The treatment of ties in ranking problems", 1945.

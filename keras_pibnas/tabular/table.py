@@ -15,8 +15,6 @@ from keras_pibnas.tabular.cells import CellSpace
 from keras_pibnas.tabular.settings import Settings
 from keras_pibnas.tabular.statistics import Spread, best_of, expectation, spread
 
-NAMES = ("digits",)
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -31,6 +29,11 @@ class Entry:
         rank: by mean test accuracy, from 1 for the best; equal cells share the better rank.
         percentile: share of all cells, in percent, with a lower mean test accuracy.
         regret: by how much the best cell's mean test accuracy is higher.
+
+    Example:
+        >>> genotype = kp.tabular.CellSpace().genotype(0)
+        >>> kp.tabular.Entry(0, genotype, 0.8, 0.9, (0.8,), (0.9,), 2000, 50000, 1, 99.0, 0.0).rank
+        1
     """
 
     index: int
@@ -59,9 +62,19 @@ class Table:
         about: {"settings", "images": {split: number}, "seconds": of all trainings, "processor", "versions", ...}.
         valid, test: accuracies (cells, seeds), NaN where a cell was not trained from a seed.
         params, macs: (cells,).
+
+    Example:
+        >>> space = kp.tabular.CellSpace(("skip_connect",))  # three cells
+        >>> about = {"settings": {}, "primitives": space.primitives, "reduce": space.reduce, "seconds": 3,
+        ...          "images": {"train": 50, "valid": 10, "test": 100}}
+        >>> right = np.array([[80], [90], [70]])
+        >>> table = kp.tabular.Table({"valid": right // 10, "test": right, "params": right, "macs": right,
+        ...                           "about": json.dumps(about)})
+        >>> table.query(space.genotype(0)).rank, list(table.ranking())
+        (2, [1, 0, 2])
     """
 
-    def __init__(self, arrays):
+    def __init__(self, arrays: dict):
         self.about = json.loads(str(arrays["about"]))
         self.settings = Settings(**self.about["settings"])
         self.space = CellSpace(self.about["primitives"], self.about["reduce"])
@@ -133,6 +146,20 @@ class Table:
         return {name: expectation(value, chances) for name, value in values.items()}
 
 
+def names() -> tuple:
+    """Names of the tables that are shipped.
+
+    Example:
+        >>> isinstance(kp.tabular.names(), tuple)
+        True
+    """
+    return tuple(sorted(file.name.removesuffix(".npz") for file in _shipped().iterdir() if file.name.endswith(".npz")))
+
+
+def _shipped():
+    return resources.files("keras_pibnas").joinpath("tabular")
+
+
 def load(name: str | Path) -> Table:
     """The table that is shipped under a name, or the one in a file that `python -m benchmarks.tabular build` wrote.
 
@@ -140,15 +167,16 @@ def load(name: str | Path) -> Table:
         ValueError: no such name or file, or a file that is no table.
 
     Example:
-        >>> len(load("digits"))
-        648
+        >>> kp.tabular.load("letters")
+        Traceback (most recent call last):
+        ValueError: Unknown table. Known: ...
     """
-    if str(name) in NAMES:
-        content = resources.files("keras_pibnas").joinpath("tabular", f"{name}.npz").read_bytes()
+    if str(name) in names():
+        content = _shipped().joinpath(f"{name}.npz").read_bytes()
     elif Path(name).is_file():
         content = Path(name).read_bytes()
     else:
-        raise ValueError(f"Unknown table. Known: {', '.join(NAMES)}, or a file. Received: {str(name)!r}")
+        raise ValueError(f"Unknown table. Known: {', '.join(names())}, or a file. Received: {str(name)!r}")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return Table({key: file[key] for key in ("valid", "test", "params", "macs", "about")})
@@ -157,7 +185,16 @@ def load(name: str | Path) -> Table:
 
 
 def write(path: str | Path, arrays: dict) -> Path:
-    """Writes the arrays of a Table, compressed; returns the path. Raises ValueError: they are none."""
+    """Writes the arrays of a Table, compressed; returns the path. Raises ValueError: they are none.
+
+    Example:
+        >>> about = {"settings": {}, "primitives": ["skip_connect"], "reduce": kp.tabular.CellSpace().reduce,
+        ...          "images": {"train": 50, "valid": 10, "test": 100}}
+        >>> right = np.array([[8], [9], [7]])  # of three cells
+        >>> arrays = {"valid": right, "test": right, "params": right, "macs": right, "about": np.array(json.dumps(about))}
+        >>> len(kp.tabular.load(kp.tabular.write("table.npz", arrays)))
+        3
+    """
     Table(arrays)
     small = {key: array.astype("int16") if key in ("valid", "test") and array.max() < 2**15 else array
              for key, array in arrays.items()}  # fmt: skip

@@ -52,6 +52,12 @@ def train(settings: Settings, genotype: Genotype, seed: int = 0) -> dict:
 
     Returns:
         {"valid": accuracy, "test": accuracy, "model": the trained network}.
+
+    Example:
+        >>> short = kp.tabular.Settings(side=8, layers=2, channels=2, train_images=50, epochs=1)
+        >>> found = train(short, kp.tabular.CellSpace().genotype(0))
+        >>> sorted(found)
+        ['model', 'test', 'valid']
     """
     splits = settings.splits()
     model = network(settings, genotype, seed, splits)

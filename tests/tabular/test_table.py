@@ -85,7 +85,7 @@ def test_settings_are_checked():
 
 
 def test_images_are_divided():
-    splits = Settings(train_images=200, valid_images=600).splits()
+    splits = Settings(side=8, train_images=200, valid_images=600).splits()
     parts = {split: images for split, (images, _) in splits.arrays.items()}
     assert {split: len(images) for split, images in parts.items()} == {"train": 200, "valid": 600, "test": 997}
     # Every image stands in one part.
