@@ -56,7 +56,7 @@ def small_table(tmp_path):
     """Path of a table of 42 cells, whose figures nobody trained: the higher a cell's number, the better it is."""
     space = tabular.CellSpace(("skip_connect", "sep_conv_3x3"))
     settings = tabular.Settings(
-        layers=3, channels=4, train_images=64, valid_images=64, batch_size=32, epochs=1, learning_rate=0.05
+        side=8, layers=3, channels=4, train_images=64, valid_images=64, batch_size=32, epochs=1, learning_rate=0.05
     )
     about = {
         "settings": asdict(settings), "primitives": space.primitives, "reduce": space.reduce, "seconds": 84,

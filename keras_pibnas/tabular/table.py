@@ -68,8 +68,8 @@ class Table:
         >>> about = {"settings": {}, "primitives": space.primitives, "reduce": space.reduce, "seconds": 3,
         ...          "images": {"train": 50, "valid": 10, "test": 100}}
         >>> right = np.array([[80], [90], [70]])
-        >>> table = kp.tabular.Table({"valid": right // 10, "test": right, "params": right, "macs": right,
-        ...                           "about": json.dumps(about)})
+        >>> costs = {"params": np.ones(3), "macs": np.ones(3)}
+        >>> table = kp.tabular.Table({"valid": right // 10, "test": right, "about": json.dumps(about), **costs})
         >>> table.query(space.genotype(0)).rank, list(table.ranking())
         (2, [1, 0, 2])
     """
@@ -191,7 +191,8 @@ def write(path: str | Path, arrays: dict) -> Path:
         >>> about = {"settings": {}, "primitives": ["skip_connect"], "reduce": kp.tabular.CellSpace().reduce,
         ...          "images": {"train": 50, "valid": 10, "test": 100}}
         >>> right = np.array([[8], [9], [7]])  # of three cells
-        >>> arrays = {"valid": right, "test": right, "params": right, "macs": right, "about": np.array(json.dumps(about))}
+        >>> costs = {"params": np.ones(3), "macs": np.ones(3)}
+        >>> arrays = {"valid": right, "test": right, "about": np.array(json.dumps(about)), **costs}
         >>> len(kp.tabular.load(kp.tabular.write("table.npz", arrays)))
         3
     """

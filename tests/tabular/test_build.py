@@ -14,7 +14,7 @@ from benchmarks.tabular import build
 from keras_pibnas import tabular
 from keras_pibnas.tabular import CellSpace, Settings
 
-SETTINGS = Settings(layers=3, channels=4, train_images=64, valid_images=64, batch_size=32, epochs=1)
+SETTINGS = Settings(side=8, layers=3, channels=4, train_images=64, valid_images=64, batch_size=32, epochs=1)
 SPACE = CellSpace(("skip_connect",))  # 3 cells
 
 
@@ -59,7 +59,7 @@ def test_what_was_trained_stands_in_the_table(tmp_path):
 @pytest.mark.slow
 def test_a_killed_build_goes_on(tmp_path):
     words = [sys.executable, "-m", "benchmarks.tabular", "build", f"--out={tmp_path}", "--ops=skip_connect"]
-    words += ["--layers=3", "--channels=4", "--train-images=64", "--valid-images=64", "--batch-size=32", "--epochs=1"]
+    words += ["--side=8", "--layers=3", "--channels=4", "--train-images=64", "--valid-images=64", "--batch-size=32", "--epochs=1"]
     words += ["--seeds=1", "--more-seeds=1", "--jobs=1"]
     first = subprocess.Popen(words, start_new_session=True)
     deadline = time.monotonic() + 300

@@ -66,7 +66,7 @@ def test_a_file_holds_the_table(tmp_path):
 
 
 def test_what_is_no_table_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="Known: digits, or a file. Received: 'letters'"):
+    with pytest.raises(ValueError, match="Known: .*or a file. Received: 'letters'"):
         tabular.load("letters")
     (tmp_path / "wrong.npz").write_bytes(b"no zip")
     with pytest.raises(ValueError, match="wrong.npz is no table"):

@@ -10,7 +10,7 @@ from keras_pibnas.layers.op import uniform
 from keras_pibnas.tabular import CellSpace, Settings
 from keras_pibnas.tabular.training import initial_values
 
-SETTINGS = Settings(layers=3, channels=4, train_images=64, valid_images=64, batch_size=32, epochs=1)
+SETTINGS = Settings(side=8, layers=3, channels=4, train_images=64, valid_images=64, batch_size=32, epochs=1)
 SPACE = CellSpace(("sep_conv_3x3", "pib_conv_3x3"))
 
 
