@@ -59,8 +59,8 @@ def test_what_was_trained_stands_in_the_table(tmp_path):
 @pytest.mark.slow
 def test_a_killed_build_goes_on(tmp_path):
     words = [sys.executable, "-m", "benchmarks.tabular", "build", f"--out={tmp_path}", "--ops=skip_connect"]
-    words += ["--side=8", "--layers=3", "--channels=4", "--train-images=64", "--valid-images=64", "--batch-size=32", "--epochs=1"]
-    words += ["--seeds=1", "--more-seeds=1", "--jobs=1"]
+    words += ["--side=8", "--layers=3", "--channels=4", "--train-images=64", "--valid-images=64", "--batch-size=32"]
+    words += ["--epochs=1", "--seeds=1", "--more-seeds=1", "--jobs=1"]
     first = subprocess.Popen(words, start_new_session=True)
     deadline = time.monotonic() + 300
     while not build.lines(tmp_path) and time.monotonic() < deadline:
