@@ -19,7 +19,7 @@ _PUBLIC = {
     "Genotype": "genotypes", "Supernet": "search", "analysis": None, "build_network": "network", "callbacks": None,
     "costs": None, "data": None, "distribution": None, "engine": None, "genotypes": None, "interop": None,
     "layers": None, "methods": None, "network": None, "optimizers": None, "runs": None, "spaces": None,
-    "topology": None,
+    "tabular": None, "topology": None,
 }  # fmt: skip
 
 __all__ = ["__version__", *_PUBLIC]

@@ -1,6 +1,8 @@
 import contextlib
 import gc
+import json
 import os
+from dataclasses import asdict
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -11,8 +13,10 @@ from keras_pibnas import engine, genotypes  # before Keras: it switches TensorFl
 
 # isort: split
 import keras
+import numpy as np
 import pytest
 
+from keras_pibnas import tabular
 from keras_pibnas.spaces import catalog
 from keras_pibnas.spaces import registry as ops
 
@@ -45,3 +49,22 @@ def copied_registry(monkeypatch):
     monkeypatch.setattr(ops, "_ALIASES", dict(ops._ALIASES))
     monkeypatch.setattr(catalog, "_SPACES", dict(catalog._SPACES))
     monkeypatch.setattr(genotypes, "OPS", set(genotypes.OPS))
+
+
+@pytest.fixture
+def small_table(tmp_path):
+    """Path of a table of 42 cells, whose figures nobody trained: the higher a cell's number, the better it is."""
+    space = tabular.CellSpace(("skip_connect", "sep_conv_3x3"))
+    settings = tabular.Settings(
+        side=8, layers=3, channels=4, train_images=64, valid_images=64, batch_size=32, epochs=1, learning_rate=0.05
+    )
+    about = {
+        "settings": asdict(settings), "primitives": space.primitives, "reduce": space.reduce, "seconds": 84,
+        "images": {"train": 64, "valid": 64, "test": 1669}, "processor": "none", "versions": {},
+    }  # fmt: skip
+    number = np.arange(42)
+    arrays = {
+        "valid": np.stack([number, number + 1], 1), "test": np.stack([20 * number, 20 * number + 10], 1),
+        "params": 100 + number, "macs": 1000 + number, "about": np.array(json.dumps(about)),
+    }  # fmt: skip
+    return tabular.write(tmp_path / "table.npz", arrays)

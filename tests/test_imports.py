@@ -30,6 +30,7 @@ ALLOWED = {
     **MIDDLE,
     **{part: BASE | set(MIDDLE) | {"spaces"} for part in TOP},
     "callbacks": BASE | set(MIDDLE) | {"spaces", "runs"},  # runs: the functions that callbacks are shells around
+    "tabular": BASE | set(MIDDLE) | {"spaces", "runs"},
     "registered": {"layers", "methods", "schedules", *MIDDLE},  # what saved files name
 }
 # The commands and what starts them import everything.

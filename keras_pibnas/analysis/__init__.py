@@ -12,6 +12,7 @@ from .curves import alpha_curves, alpha_heatmap
 from .equations import block_weights, compare_blocks, convnext_weights, pibconv_weights
 from .gradcam import grad_cam, gradcam_figure, upsample
 from .history import error_curve, read_history, training_curves
+from .landscape import regret_plot, results_plot, table_plot
 from .memory import activation_timeline, peak_activation_memory
 from .profile import LayerProfile, Profile, profile
 from .roofline import machine_roofs, roofline_plot
@@ -69,7 +70,10 @@ __all__ = [
     "profile",
     "read_alphas",
     "read_history",
+    "regret_plot",
+    "results_plot",
     "roadmap_plot",
+    "table_plot",
     "roofline_plot",
     "space_size",
     "topology_paths",

@@ -18,6 +18,8 @@ COMMANDS = {
     "complexity": "Count parameters and multiply-adds.",
     "profile": "Measure networks on this machine, in all and layer by layer.",
     "space": "Print how many architectures a search space holds.",
+    "tabular": "Print and draw a table of cells that were all trained.",
+    "compare": "Search a table's space with several methods, and look their results up.",
     "sweep": "Train genotypes over a grid of sizes and seeds, side by side.",
     "roadmap": "Go the paper's road: search and train one space after the other.",
     "gradcam": "Draw where networks look.",

@@ -1,0 +1,75 @@
+"""The builder of tables: what is done, what is left, what is written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from benchmarks.tabular import build
+from keras_pibnas import tabular
+from keras_pibnas.tabular import CellSpace, Settings
+
+SETTINGS = Settings(side=8, layers=3, channels=4, train_images=64, valid_images=64, batch_size=32, epochs=1)
+SPACE = CellSpace(("skip_connect",))  # 3 cells
+
+
+def test_tasks_are_all_cells_by_seed_and_every_fifth_from_more():
+    assert build.tasks(6, 2, 1) == [(c, 0) for c in range(6)] + [(c, 1) for c in range(6)] + [(0, 2), (5, 2)]
+
+
+def write_shard(directory, name, rows, tail=""):
+    text = "".join(json.dumps({"loss": 0.5, "seconds": 1.5, **row}) + "\n" for row in rows)
+    (directory / f"shard_{name}.jsonl").write_text(text + tail)
+
+
+def test_what_is_done_is_not_left_and_half_a_line_is(tmp_path):
+    build.begin(tmp_path, SETTINGS, SPACE, 2, 1)
+    assert len(build.left(tmp_path)) == 3 * 2 + 1
+    write_shard(tmp_path, "a", [{"cell": 0, "seed": 0, "valid": 5, "test": 6}], '{"cell": 1, "se')
+    write_shard(tmp_path, "b", [{"cell": 2, "seed": 1, "valid": 7, "test": 8}])
+    assert build.left(tmp_path) == [(1, 0), (2, 0), (0, 1), (1, 1), (0, 2)]
+    with pytest.raises(ValueError, match="5 trainings are not done yet"):
+        build.finish(tmp_path, tmp_path / "table.npz")
+
+
+def test_another_table_is_refused(tmp_path):
+    build.begin(tmp_path, SETTINGS, SPACE, 2, 1)
+    build.begin(tmp_path, SETTINGS, SPACE, 2, 1)
+    with pytest.raises(ValueError, match="a table of other primitives, seeds: take another --out"):
+        build.begin(tmp_path, SETTINGS, CellSpace(("avg_pool_3x3",)), 3, 1)
+
+
+def test_what_was_trained_stands_in_the_table(tmp_path):
+    build.begin(tmp_path, SETTINGS, SPACE, 1, 1)
+    rows = [{"cell": cell, "seed": 0, "valid": 10 + cell, "test": 100 + cell} for cell in range(3)]
+    write_shard(tmp_path, "a", [*rows, {"cell": 0, "seed": 1, "valid": 12, "test": 102}])
+    table = tabular.load(build.finish(tmp_path, tmp_path / "table.npz"))
+    assert (table.settings, table.space) == (SETTINGS, SPACE)
+    np.testing.assert_allclose(table.test, np.array([[100, 102], [101, np.nan], [102, np.nan]]) / 1669)
+    np.testing.assert_allclose(table.valid[:, 0], np.array([10, 11, 12]) / 64)
+    assert table.about["seconds"] == 6 and table.about["versions"]["keras_pibnas"]
+    assert len(set(table.macs)) == 1  # three cells of four skip connections
+
+
+@pytest.mark.slow
+def test_a_killed_build_goes_on(tmp_path):
+    words = [sys.executable, "-m", "benchmarks.tabular", "build", f"--out={tmp_path}", "--ops=skip_connect"]
+    words += ["--side=8", "--layers=3", "--channels=4", "--train-images=64", "--valid-images=64", "--batch-size=32"]
+    words += ["--epochs=1", "--seeds=1", "--more-seeds=1", "--jobs=1"]
+    first = subprocess.Popen(words, start_new_session=True)
+    deadline = time.monotonic() + 300
+    while not build.lines(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGTERM)
+    first.wait()
+    before = build.lines(tmp_path)
+    assert before
+    subprocess.run(words, check=True, timeout=300)
+    table = tabular.load(tmp_path / "table.npz")
+    assert int((table.test >= 0).sum()) == 4 and table.test[:, 0].min() > 0
+    assert before.items() <= build.lines(tmp_path).items()
