@@ -61,19 +61,22 @@ def fit(model, batch, gate):
 
 
 def search(config, batches, gate):
-    supernet = kp.Supernet(
-        space=config["space"],
-        input_shape=(config["side"], config["side"], 3),
-        num_classes=10,
-        channels=config["channels"],
-        layers=config["layers"],
-        nodes=config["nodes"],
-        order=config["order"],
-        hvp=config["hvp"],
-        remat=config.get("remat", False),
-        dtype=config.get("dtype"),
-    )
-    supernet.compile(engine=config.get("engine"))
+    with kp.distribution.strategy(config.get("devices", 1)).scope():
+        supernet = kp.Supernet(
+            space=config["space"],
+            input_shape=(config["side"], config["side"], 3),
+            num_classes=10,
+            channels=config["channels"],
+            layers=config["layers"],
+            nodes=config["nodes"],
+            order=config["order"],
+            hvp=config["hvp"],
+            remat=config.get("remat", False),
+            synchronized=config.get("synchronized", False),
+            dtype=config.get("dtype"),
+            method=config.get("method", "darts"),
+        )
+        supernet.compile(engine=config.get("engine"))
     fit(supernet, tuple(batches), gate)
 
 

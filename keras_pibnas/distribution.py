@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -91,7 +92,7 @@ def _parts_of_cpu(count):
 
 
 @contextlib.contextmanager
-def ending_together() -> contextlib.AbstractContextManager:
+def ending_together() -> Iterator[None]:
     """Inside, the error that TensorFlow gives after another machine's process died becomes `WorkerLost`.
 
     Example:

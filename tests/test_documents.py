@@ -10,7 +10,8 @@ import pytest
 import keras_pibnas
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+NAMED = ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")
+PAGES = (*NAMED, *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 # Names of Keras and arguments of functions, which belong to no file.
 FOREIGN = {"fit", "train_step", "plain", "tensorflow", "branches", "keras.Model", "keras.ops", "tf.function"}
 

@@ -55,6 +55,14 @@ class ExpectedCost(Penalty):
 
     Raises:
         ValueError: names the argument, its value and what would be right.
+
+    Example:
+        >>> cells = [kp.methods.CellSpec(kind, 1, ("none", "skip_connect")) for kind in ("normal", "reduce")]
+        >>> cost = kp.methods.ExpectedCost("params", channels=2, layers=2)
+        >>> bound = cost.bind(cells=cells, input_shape=(8, 8, 3), num_classes=10, stem="conv3x3")
+        >>> arch = [{"alpha": np.zeros((2, 2))}] * 2  # both edges keep skip_connect, the only op that can be derived
+        >>> float(bound.expected(kp.methods.Softmax(), arch, ((), ()), 0.0, cells))
+        648.0
     """
 
     unit: str | tuple = "macs"

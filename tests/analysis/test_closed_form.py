@@ -7,6 +7,8 @@ import keras_pibnas as kp
 from keras_pibnas.analysis import closed_form
 from keras_pibnas.analysis.closed_form import Cost
 
+pytestmark = pytest.mark.usefixtures("shapes_alone")
+
 
 def test_primitive_operations_of_the_lecture_notes():
     """8 channels in, 16 out, 3x3 kernels, 4 groups, on 5x4 pixels."""

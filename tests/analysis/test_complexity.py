@@ -5,6 +5,8 @@ import pytest
 
 import keras_pibnas as kp
 
+pytestmark = pytest.mark.usefixtures("shapes_alone")
+
 # layers, genotype: parameters, MACs of convolutions and linear layers, MACs in the convention of the paper's Table 1
 EXACT = {
     (20, "DARTS_V2"): (3349342, 528359040, 547473034),

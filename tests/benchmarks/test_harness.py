@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import first_step, harness, network, pipeline, scaling, search_step
+from benchmarks import first_step, harness, network, pipeline, replicas, scaling, search_step
 from benchmarks.worker import Gate, synthetic_batch
 
 
@@ -67,6 +67,17 @@ def test_first_step_takes_the_median_over_processes(fake, tmp_path):
     row, = first_step.rows_of({"space": "darts", "batch": 2, "order": 1, "pace": 2.0}, options)
     # 2 s for the first step; then a warm-up of 4 s, and 6, 8, 10.
     assert (row["median"], row["step"], row["steps_worth"]) == (2, 8, 0.25)
+
+
+def test_replicas_are_set_against_one_device(fake, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(harness, "contenders", lambda options, config: [contender("ours", float(config["devices"]))])
+    path = tmp_path / "replicas.json"
+    replicas.main(["--order", "1", "--layers", "3", "--channels", "4", "--steps", "2", "--out", str(path)])
+    one, two = check_report(path, "replicas", {"ours"})
+    assert (one["median"], two["median"]) == (3.5, 7.0)  # steps 3 and 4, at a pace of 1 and of 2
+    assert two["times_one_device"] == {"first_step": 2.0, "peak_memory": 1.0, "median": 2.0}
+    assert two["name"] == "darts, batch 16, order 1, 3 cells of 4 channels: 2 devices"
+    assert "first step 2.00, memory 1.00, step 2.00 times one device's" in capsys.readouterr().out
 
 
 def test_second_order_is_set_against_first():

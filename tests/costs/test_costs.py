@@ -6,6 +6,8 @@ import pytest
 import keras_pibnas as kp
 from keras_pibnas import costs, topology
 
+pytestmark = pytest.mark.usefixtures("shapes_alone")
+
 
 def test_an_op_at_a_place():
     """sep_conv_3x3 of 4 channels, stride 2, on 9x7 pixels: twice depthwise 3x3, 1x1 and BN on 5x4."""

@@ -10,6 +10,8 @@ from keras_pibnas import methods
 
 from .conftest import PRIMITIVES, arch_of, cell_of, central_differences, gradients
 
+pytestmark = pytest.mark.usefixtures("shapes_alone")
+
 KINDS = ("normal", "reduce")
 SMALL = {"input_shape": (9, 8, 3), "num_classes": 3, "stem": "conv3x3"}
 

@@ -48,11 +48,11 @@ def loaded():
         ("PIBCONV", 2, 376534),
     ),
 )
-def test_published_parameter_counts(genotype, layers, count):
+def test_published_parameter_counts(genotype, layers, count, shapes_alone):
     assert parameters(kp.build_network(genotype, channels=36, layers=layers)) == count
 
 
-def test_auxiliary_head_adds_its_parameters():
+def test_auxiliary_head_adds_its_parameters(shapes_alone):
     assert parameters(kp.build_network("DARTS_V2", channels=36, layers=3, auxiliary=True)) == 116650 + 476426
 
 

@@ -15,7 +15,7 @@ SIZE = {"input_shape": (224, 224, 3), "num_classes": 1000, "channels": 48, "laye
 
 
 @pytest.mark.parametrize("name", sorted(set(COUNTED) - {"NASNet"}) + ["NASNET"])
-def test_counts_of_other_projects(name):
+def test_counts_of_other_projects(name, shapes_alone):
     counted = kp.analysis.complexity(kp.build_network(name, **SIZE))
     want = COUNTED["NASNet" if name == "NASNET" else name]["imagenet_48x14"]
     assert {"params": counted.params, "macs": counted.macs} == want
@@ -24,7 +24,7 @@ def test_counts_of_other_projects(name):
 @pytest.mark.parametrize(
     ("name", "params", "macs"), [("DARTS_V2", 4718752, 544589032), ("PC_DARTS_image", 5342464, 597207976)]
 )
-def test_published_figures(name, params, macs):
+def test_published_figures(name, params, macs, shapes_alone):
     """544.59 M is what a user measured of the published code, 597 M what PC-DARTS prints."""
     counted = kp.analysis.complexity(kp.build_network(name, **SIZE))
     assert (counted.params, counted.ptflops_macs) == (params, macs)
@@ -35,7 +35,7 @@ def small(side=64, auxiliary=True, **kwargs):
     return kp.build_network("DARTS_V2", shape, 5, 4, 6, "imagenet", auxiliary, **kwargs)
 
 
-def test_the_auxiliary_head_adds_its_parameters():
+def test_the_auxiliary_head_adds_its_parameters(shapes_alone):
     """1x1 from C to 128, BN, 2x2 to 768, linear; no second BN. C: 4 states of 4 * 4 channels."""
     counts = [kp.analysis.complexity(small(auxiliary=auxiliary)) for auxiliary in (True, False)]
     assert counts[0].params - counts[1].params == 64 * 128 + 2 * 128 + 4 * 128 * 768 + 768 * 5 + 5

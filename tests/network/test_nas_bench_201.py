@@ -18,7 +18,7 @@ FIRST = next(iter(CELLS))
 
 
 @pytest.mark.parametrize(("text", "classes"), [*((text, 10) for text in CELLS), (FIRST, 100), (FIRST, 120)])
-def test_parameters_and_macs(text, classes):
+def test_parameters_and_macs(text, classes, shapes_alone):
     """15 cells: 5 of 16 channels at 32 x 32, 5 of 32 at 16 x 16, 5 of 64 at 8 x 8."""
     k3, k1, pools = CELLS[text]
     model = kp.build_network(kp.Genotype.parse(text), num_classes=classes, channels=16, layers=17)

@@ -8,6 +8,8 @@ import pytest
 
 import keras_pibnas as kp
 
+pytestmark = pytest.mark.usefixtures("shapes_alone")
+
 GOLDEN = Path(__file__).parent.parent / "golden" / "genotypes_published.json"
 COUNTED = {name: entry["counted"] for name, entry in json.loads(GOLDEN.read_text()).items() if "counted" in entry}
 AUXILIARY = 476426  # parameters of the auxiliary head for ten classes
