@@ -4,8 +4,18 @@
 """
 
 from .alphas import alpha_ranking, mix_entropy, skip_connections
+from .curvature import sharpened_since
 from .directory import create_run_directory, free_path, read_config
-from .files import atomic_write, is_chief, read_lines, read_table, save_model, write_arrays, write_json, written_aside
+from .files import (
+    atomic_write,
+    is_chief,
+    read_lines,
+    read_table,
+    save_model,
+    write_arrays,
+    write_json,
+    written_aside,
+)
 from .progress import duration, mark, one_line, seconds_left
 from .record import record_alphas, record_genotype, record_history
 from .snapshot import DamagedCheckpoint, newest_snapshot, no_space, read_snapshot, snapshots, write_snapshot
@@ -40,6 +50,7 @@ __all__ = [
     "save_model",
     "seconds_left",
     "set_state",
+    "sharpened_since",
     "skip_connections",
     "snapshots",
     "write_arrays",
