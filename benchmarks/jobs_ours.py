@@ -63,6 +63,7 @@ def search(config, batches, gate):
         order=config["order"],
         hvp=config["hvp"],
         remat=config.get("remat", False),
+        method=config.get("method", "darts"),
     )
     supernet.compile()
     fit(supernet, tuple(batches), gate)
