@@ -104,7 +104,7 @@ home = os.path.expanduser  # which a shell leaves undone in --out=~/run
 
 # The same flag means the same in every command; a command chooses its flags of these, and their defaults.
 FLAGS = {
-    "space": {"help": "search space: one of kp.spaces.names()"},
+    "space": {"help": "search space: one of kp.spaces.names(), or a JSON file of one's own"},
     "genotype": {"type": home, "help": "a published name, a genotype file, a run directory, or the printed text"},
     "dataset": {
         "type": home,
@@ -114,7 +114,7 @@ FLAGS = {
     "side": {"type": side, "help": "side of the images, in pixels; height x width of others than square: 64x48"},
     "layers": {"type": positive, "help": "number of cells, at least 2"},
     "channels": {"type": positive, "help": "channels of the first cell"},
-    "nodes": {"type": positive, "help": "nodes of a cell, 1 to 8"},
+    "nodes": {"type": positive, "help": "nodes of a cell, 1 to 8; None: the space's own, 4 in those of DARTS"},
     "order": {"type": int, "choices": (1, 2), "help": "order of the alpha gradient"},
     "hvp": {"choices": ("exact", "finite_difference"), "help": "Hessian-vector product of the second order"},
     "remat": {"action": "store_true", "help": "half the memory, a quarter more time: gradients compute ops again"},
@@ -245,6 +245,11 @@ TRAIN_FLAGS = {
 }
 # The same, of a search alone.
 SEARCH_FLAGS = {
+    "learnable_bn": {
+        "default": False,
+        "action": "store_true",
+        "help": "ops' batch normalizations learn gamma and beta in the search, too",
+    },
     "method": {"default": "darts", "help": "how alphas become op weights, and more: one of kp.methods.names()"},
     "skip_limit": {
         "default": None,

@@ -47,7 +47,7 @@ def build_parser():
         flags.SEARCH_FLAGS,
         flags.SELECTION_FLAGS,
         space="pibconv",
-        nodes=4,
+        nodes=None,
         order=2,
         hvp="exact",
         remat=False,
@@ -93,7 +93,7 @@ def main(argv=None):
     kp.runs.save_model(supernet, directory / "supernet.keras")
     draw_cells(supernet, directory, genotype, selection.by_alphas(args))
     if not staged:
-        draw(directory, args)
+        draw(directory, supernet, not selection.by_sharing(args))
     print(f"\n{genotype}")
     common.summary("The run directory holds:", directory, files(args))
     return directory
@@ -110,7 +110,7 @@ def in_stages(method, first, built, pairs, valid, directory, prog, args, own):
         fit(supernet, pairs, valid, place, directory, prog, args, own)
         if kp.runs.is_chief():
             draw_cells(supernet, place)
-            draw(place, args)
+            draw(place, supernet)
 
     return stages.search(method, first, build_anew, train, directory)
 
@@ -174,6 +174,7 @@ def build(splits, steps, args, layers=None, method=None):
     supernet = kp.Supernet(
         args.space, splits.input_shape, splits.num_classes, args.channels, layers or args.layers, args.nodes,
         args.stem, args.order, args.hvp, args.seed, args.remat, method or method_of(args), args.synchronized,
+        args.learnable_bn,
     )  # fmt: skip
     configure(supernet, args.learning_rate, args.epochs * steps, args)
     return supernet
@@ -222,19 +223,20 @@ def alpha_optimizer(args):
     return own
 
 
-def draw(directory, args):
+def draw(directory, supernet, by_alphas=True):
     """Draws what a search recorded: the losses over the epochs, and of one by alphas the weights of all ops."""
     kp.analysis.training_curves(directory / "history.csv", directory / "curves.png")
-    if selection.by_sharing(args):
+    if not by_alphas:
         return
     history, primitives = kp.analysis.read_alphas(directory / "alphas.npz")
-    kp.analysis.alpha_curves(history["normal"], primitives, directory / "alphas_normal.png")
-    kp.analysis.alpha_curves(history["reduce"], primitives, directory / "alphas_reduction.png")
+    for kind, alphas in history.items():
+        path = directory / f"alphas_{CELLS[kind]}.png"
+        kp.analysis.alpha_curves(alphas, primitives, path, inputs=supernet.space.topology.inputs)
 
 
 def draw_cells(supernet, directory, genotype=None, weighted=True):
     """Draws the cells of a genotype, or of the present one, with the weights of their ops if asked."""
-    alphas = dict(zip(("normal", "reduce"), map(keras.ops.convert_to_numpy, supernet.alphas), strict=True))
+    alphas = supernet.allowed_alphas()
     genotype = supernet.genotype() if genotype is None else genotype
     weights = kp.analysis.genotype_weights(genotype, alphas, supernet.space.primitives) if weighted else None
     kp.analysis.plot_genotype(genotype, directory, weights)
@@ -243,11 +245,12 @@ def draw_cells(supernet, directory, genotype=None, weighted=True):
 def pictures(supernet, directory):
     """For TensorBoard: the cells, and the weights of all ops as tables."""
     draw_cells(supernet, directory)
-    for name, alpha in zip(("normal", "reduction"), supernet.alphas, strict=True):
-        values = keras.ops.convert_to_numpy(alpha)
-        kp.analysis.alpha_heatmap(values, supernet.space.primitives, directory / f"heatmap_{name}.png")
+    for kind, alphas in supernet.allowed_alphas().items():
+        path, inputs = directory / f"heatmap_{CELLS[kind]}.png", supernet.space.topology.inputs
+        kp.analysis.alpha_heatmap(alphas, supernet.space.primitives, path, inputs)
 
 
+CELLS = {"normal": "normal", "reduce": "reduction"}
 FILES = {
     "genotype.json": "the genotype found: `train` takes it, or this directory, as --genotype",
     "normal.png": "its normal cell, with the weights of the ops",
@@ -275,4 +278,6 @@ def files(args):
     if stages.staged(args):
         return {name: FILES[name] for name in RESULTS} | stages.files(args)
     left_out = OF_ALPHAS if selection.by_sharing(args) else ()
+    if "reduce" not in kp.spaces.get(args.space).topology.kinds:
+        left_out += ("reduction.png", "alphas_reduction.png")
     return {name: what for name, what in FILES.items() if name not in left_out} | selection.files(args)

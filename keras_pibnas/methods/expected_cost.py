@@ -161,8 +161,7 @@ def _unit_name(unit):
 
 
 def _prices(penalty, cells, input_shape, num_classes, stem, discretization):
-    nodes = cells[0].nodes
-    plans = topology.plan(penalty.layers, penalty.channels, nodes, nodes)
+    plans = topology.network_plan(cells[0].topology, penalty.layers, penalty.channels, stem)
     price = _pricing(penalty.unit)
     tables = {cell.kind: np.zeros(cell.shape) for cell in cells}
     for kind, row, column, place in _uses(plans, cells, input_shape, stem):
@@ -193,18 +192,20 @@ def places(
         [('skip_connect', 4, (8, 8), 1), ('skip_connect', 8, (8, 8), 2), ('skip_connect', 16, (4, 4), 2)]
     """
     cells = cells_of(spaces.get(space), nodes)
-    nodes = cells[0].nodes
-    uses = _uses(topology.plan(layers, channels, nodes, nodes), cells, tuple(input_shape), stem)
+    uses = _uses(topology.network_plan(cells[0].topology, layers, channels, stem), cells, tuple(input_shape), stem)
     return list(dict.fromkeys(place for _, _, _, place in uses))
 
 
 def _uses(plans, cells, input_shape, stem):
     """(kind, row, column, (op, channels, side, stride)) of each op on each edge of each cell that may be derived."""
+    by_kind = {cell.kind: cell for cell in cells}
     for plan, (_, states, inner) in zip(plans, costs.sides(plans, input_shape, stem), strict=True):
-        cell = cells[int(plan.reduction)]
+        if plan.kind is None:  # no cell, but a residual block
+            continue
+        cell = by_kind[plan.kind]
         for row, (source, strides) in enumerate(zip(cell.sources, cell.strides, strict=True)):
             side = states if source < cell.inputs else inner
-            for column in np.flatnonzero(cell.derivable[row]):
+            for column in np.flatnonzero(cell.computed[row]):
                 op = spaces.canonical(cell.primitives[column])
                 yield cell.kind, row, column, (op, plan.channels, tuple(side), strides)
 
@@ -228,11 +229,11 @@ def _pricing(unit):
     return price
 
 
-def _extreme(table, cell, sign, edges=2):
-    """The least (sign 1) or most (sign -1) that the ops of a cell of that kind cost, two edges a node."""
+def _extreme(table, cell, sign):
+    """The least (sign 1) or most (sign -1) that the ops of a cell of that kind cost, on the edges that nodes keep."""
     best = np.where(cell.derivable, sign * table, np.inf).min(axis=1)
     targets, total = np.array(cell.targets), 0.0
     for node in range(cell.nodes):
-        costs_of_node = np.sort(best[targets == node])[:edges]
+        costs_of_node = np.sort(best[targets == node])[: cell.keeps()]
         total += costs_of_node[np.isfinite(costs_of_node)].sum()
     return sign * total
