@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-XDIST := -n 2 --dist loadfile --no-loadscope-reorder
 OUT ?=  # directory of the demo; by default runs/demo, or the first free of runs/demo-2, ...
 
 .PHONY: demo test test-slow docs clean
@@ -14,10 +13,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest $(XDIST) -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
 test-slow: $(VENV)/installed-dev
-	$(BIN)/python -m pytest $(XDIST) -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python docs/build_api.py

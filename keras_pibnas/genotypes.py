@@ -1,4 +1,4 @@
-"""Genotypes: what a search finds, and the published ones.
+"""Genotypes: the results of searches, and the published ones.
 
 A cell has two input states, 0 and 1 (the outputs of the two cells before it); its nodes are states 2, 3, ...
 A node adds operations, each on an earlier state: two of them in DARTS, whose genotypes list two (op name, source state)
@@ -36,7 +36,7 @@ _KEYS = ("normal", "normal_concat", "reduce", "reduce_concat", *_OPTIONAL)
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a genotype, read node by node: what networks are built from and pictures drawn of.
+    """One cell of a genotype, read node by node, for building networks and drawing pictures.
 
     Attributes:
         nodes: for each node, the (op name, source state) pairs that enter it. A node that nothing enters is not there:
@@ -143,7 +143,7 @@ class Genotype:
 
     @property
     def topology(self) -> Topology:
-        """What its cells are."""
+        """The topology of its cells."""
         two = self.normal_edges is None and self.reduce_edges is None
         return Topology(self.inputs, self.nodes, 2 if two else None, self.output)
 
@@ -270,9 +270,9 @@ class Published:
         source: paper, repository and file.
         params, macs: millions, as digits in a text, so that rounding can be told; None where nothing is printed.
         error: top-1 error, percent, as digits in a text; None where nothing is printed.
-        dataset: what the printed figures are of.
+        dataset: of the printed figures.
         auxiliary: whether `params` counts the auxiliary head.
-        where: what prints the figures.
+        where: the source of the figures.
 
     Example:
         >>> kp.genotypes.published("DARTS_V2").params  # in millions, as printed

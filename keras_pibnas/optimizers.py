@@ -256,7 +256,7 @@ def virtual_step(optimizer: keras.Optimizer, gradients: Sequence, variables: Seq
 
 
 def loss_scale(optimizer: keras.Optimizer) -> Any:
-    """What an optimizer wants the loss to be multiplied with, or None for nothing.
+    """The loss scale of an optimizer, or None for 1.
 
     Example:
         >>> kp.optimizers.loss_scale(kp.optimizers.SGD()) is None

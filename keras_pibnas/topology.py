@@ -1,4 +1,4 @@
-"""What a cell is, and the macro plan of a network of cells: which cell reduces, with how many channels.
+"""The topology of a cell, and the macro plan of a network of cells: which cell reduces, with how many channels.
 
 Supernet and discrete network both read it. References: DARTS (arXiv:1806.09055), section 3, and its published code;
 NAS-Bench-201 (arXiv:2001.00326), section 2.
@@ -21,7 +21,7 @@ OUTPUTS = {
 
 @dataclass(frozen=True)
 class Topology:
-    """What a cell is: node i is state inputs + i, and has an edge from each state before it.
+    """The graph of a cell: node i is state inputs + i, and has an edge from each state before it.
 
     Args:
         inputs: number of input states: the outputs of so many cells before.
@@ -84,7 +84,7 @@ class Topology:
         return [self.edge_row(source, node) for source in range(self.inputs + node)]
 
     def bundles(self) -> tuple:
-        """What is computed in one pass: for each state, the edges that leave it, (source, node) pairs.
+        """The edges that are computed in one pass: for each state, those that leave it, (source, node) pairs.
 
         The last node's state has none.
         """
@@ -159,7 +159,7 @@ def bundles(nodes: int) -> tuple:
 
 @dataclass(frozen=True)
 class CellPlan:
-    """What one cell of a network is given and gives; all counts are channels.
+    """Place and channels of one cell of a network.
 
     Attributes:
         index: place in the network, from 0.
@@ -203,7 +203,7 @@ def plan(
         layers: number of cells, at least 2; cells layers // 3 and 2 * layers // 3 reduce.
         channels: of a node in the first cell, even; the reductions double it.
         normal_states, reduce_states: how many states a normal and a reduction cell concatenate.
-        stem_channels: what the stem gives to both inputs of cell 0; 3 * channels if not given.
+        stem_channels: of the stem's output, both inputs of cell 0; 3 * channels if not given.
         after_reduction: whether input state 0 of cell 0 has twice the side of state 1 (the ImageNet stem).
 
     Returns:

@@ -1,4 +1,4 @@
-"""Memory of activations: what is alive at once while a model computes one image.
+"""Memory of activations: tensors alive at once while a model computes one image.
 
 The model's inference is traced into TensorFlow's graph, in the form in which it is exported, the same on every
 processor, and every tensor that depends on the image lives from the operation that makes it to the last one that reads
@@ -56,7 +56,7 @@ def peak_activation_memory(
 def activation_timeline(
     model: keras.Model, input_shape: tuple[int, int, int] | None = None, bytes_per_value: int = 4
 ) -> tuple:
-    """What is alive while each operation runs.
+    """Bytes alive while each operation runs.
 
     Args: as `peak_activation_memory`.
 

@@ -1,4 +1,4 @@
-"""What a model costs on this machine: latency of the whole and of every layer, beside parameters, MACs and memory."""
+"""Costs of a model on this machine: latency of the whole and of every layer, parameters, MACs and memory."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ class LayerProfile:
         name, kind: of the layer and of its class.
         params: trainable parameters.
         macs: for one image; one multiply-add is one.
-        traffic: bytes of its inputs, outputs and weights for one batch: what memory must move at the least.
+        traffic: bytes of its inputs, outputs and weights for one batch: the least that memory must move.
         seconds: median for one batch, alone.
 
     Example:

@@ -12,7 +12,7 @@ from keras_pibnas.analysis.profile import Profile
 
 
 def machine_roofs(repeats: int = 5, side: int = 1536, megabytes: int = 256) -> tuple[float, float]:
-    """What this machine reaches, with the threads that TensorFlow uses.
+    """Peak compute and bandwidth of this machine, with the threads that TensorFlow uses.
 
     Args:
         repeats: runs; the fastest counts.

@@ -1,4 +1,4 @@
-"""What all pictures share: one figure style, one colour an op. Matplotlib is imported when one is drawn."""
+"""The style that all pictures share: one figure style, one colour an op. Matplotlib is imported when one is drawn."""
 
 import colorsys
 import re

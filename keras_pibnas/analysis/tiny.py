@@ -14,7 +14,7 @@ from keras_pibnas.genotypes import Genotype
 
 @dataclass(frozen=True)
 class Limits:
-    """What a network may cost; None: as much as it likes.
+    """Limits on the cost of a network; None: no limit.
 
     Attributes:
         file_size: bytes of its file.

@@ -1,4 +1,4 @@
-"""TensorBoard: what a search or a training is doing beside its losses, which Keras's own callback writes."""
+"""TensorBoard: the state of a search or a training; losses are written by Keras's own callback."""
 
 import resource
 import sys

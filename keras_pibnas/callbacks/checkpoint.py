@@ -1,4 +1,4 @@
-"""Runs that survive: everything that decides their future is saved, and `fit` goes on from there."""
+"""Checkpoints: the complete state of a run is saved, and `fit` resumes from it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -29,8 +29,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     Args:
         directory: of the checkpoints, one run's; made if it is not there. There is one at the begin of every epoch.
-        data: what `fit` trains on, as `keras_pibnas.data` makes it: its `position` is set. (`.map` and the like drop
-            it: hand over the dataset from before.) None: for data that is the same, in the same order, in every epoch.
+        data: the training data of `fit`, as `keras_pibnas.data` makes it: its `position` is set. (`.map` and the like
+            drop it: hand over the dataset from before.) None: for data in the same order in every epoch.
         every_steps: steps from one checkpoint within an epoch to the next, or None.
         every_minutes: the same in minutes; None, and on several machines, whose clocks differ: none.
         keep: how many checkpoints are kept, at least 2.

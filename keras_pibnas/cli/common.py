@@ -1,4 +1,4 @@
-"""What the commands share: one line for a user's mistake, genotypes by any name, callbacks and texts of a run."""
+"""Parts that the commands share: one line for a user's mistake, genotypes by any name, callbacks and texts of a run."""
 
 import contextlib
 import os

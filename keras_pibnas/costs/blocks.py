@@ -1,4 +1,4 @@
-"""What involution and the lecture notes' blocks cost: (MACs, what Table 1's convention counts besides) an image."""
+"""Costs of involution and the lecture notes' blocks: (MACs, further terms of Table 1's convention) an image."""
 
 from math import prod
 

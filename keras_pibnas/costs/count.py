@@ -13,12 +13,12 @@ HANDLERS = keras_layers.HANDLERS | blocks.HANDLERS | ops.HANDLERS
 
 @dataclass(frozen=True)
 class Count:
-    """What one layer, or a whole model, costs for one image.
+    """The cost of one layer, or of a whole model, for one image.
 
     Attributes:
         params: trainable parameters.
         macs: of convolutions and linear layers, without biases; one multiply-add is one MAC.
-        extra: what the convention of the PIBConv paper's Table 1 counts besides: the bias of a linear layer, 2 for
+        extra: further terms of the convention of the PIBConv paper's Table 1: the bias of a linear layer, 2 for
             every element that a normalization gives, 1 for every element that an activation gives, 1 for every element
             that a pooling reads.
 
@@ -135,7 +135,7 @@ def _shape(tensors):
 
 
 def count_call(layer: keras.layers.Layer, input_shape: tuple) -> tuple[Count, tuple]:
-    """What a layer costs at a place of a network.
+    """The cost of a layer at a place of a network.
 
     Args:
         layer: not built yet, from one tensor to one.

@@ -1,4 +1,4 @@
-"""What Keras's own layers cost, by `complexity`'s convention; a handler gives (MACs, extra) of one call.
+"""Costs of Keras's own layers, by `complexity`'s convention; a handler gives (MACs, extra) of one call.
 
 Handlers get the layer and the shapes of its input and output without the batch (None where there are several).
 """

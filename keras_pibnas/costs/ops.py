@@ -1,4 +1,4 @@
-"""What the ops of search spaces, stems and heads cost: (MACs, what Table 1's convention counts besides) an image.
+"""Costs of the ops of search spaces, stems and heads: (MACs, further terms of Table 1's convention) an image.
 
 A handler gets the layer and the shapes of its input and output without the batch.
 """

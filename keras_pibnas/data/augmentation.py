@@ -19,7 +19,7 @@ DRAWS = 5
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to a batch of raw images.
+    """The augmentation of a batch of raw images.
 
     Args:
         mean, std: per channel, of pixels scaled to [0, 1].

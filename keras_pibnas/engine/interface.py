@@ -118,7 +118,6 @@ class Engine:
         return nullcontext()
 
 
-
 def value_of(variable) -> Any:
     """A Keras variable as a tensor: what a stateless call gives for it, or its value, which tapes see being read."""
     value = variable.value if isinstance(variable, keras.Variable) else variable

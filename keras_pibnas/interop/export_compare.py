@@ -1,4 +1,4 @@
-"""What an exported file gives, beside the Keras model."""
+"""Logits of an exported file, compared with those of the Keras model."""
 
 import os
 import subprocess

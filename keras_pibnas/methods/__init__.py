@@ -1,4 +1,4 @@
-"""What papers on differentiable architecture search change: from alphas to op weights, and what hangs on it."""
+"""The methods of papers on differentiable architecture search: relaxations, penalties, schedules, discretizations."""
 
 from .catalog import get, names, register
 from .cells import CellSpec, cells_of, genotype_mix

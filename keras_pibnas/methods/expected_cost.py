@@ -20,7 +20,7 @@ FORMS = ("linear", "log", "hinge")
 
 @dataclass(frozen=True)
 class Prices:
-    """What the derived network of one supernet costs, part by part.
+    """Costs of the derived network of one supernet, part by part.
 
     Attributes:
         fixed: stem, preprocessing and classifier.

@@ -1,4 +1,4 @@
-"""A method: what a paper on differentiable architecture search changes, in one object."""
+"""A method: the changes of one paper on differentiable architecture search, in one object."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -80,7 +80,7 @@ class Method(Part):
 
     Args:
         relaxation: how architecture variables become op weights.
-        penalties: what is added to the alphas' loss.
+        penalties: terms added to the alphas' loss.
         perturbation: of op weights in the weights' step, or None.
         discretization: how scores become a genotype.
         partial: K; the ops of an edge see the first C / K channels. C must be divisible by 2 K.

@@ -1,4 +1,4 @@
-"""What relaxations, penalties, perturbations, discretizations, schedules and methods share: configuration."""
+"""The configuration that relaxations, penalties, perturbations, discretizations, schedules and methods share."""
 
 from dataclasses import fields
 

@@ -1,4 +1,4 @@
-"""What is added to the alphas' loss: functions of the architecture alone, whose gradient goes directly to it."""
+"""Terms added to the alphas' loss: functions of the architecture alone, whose gradient is taken directly."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Penalty(Part):
         """The penalty for one supernet; those that need nothing of it return themselves.
 
         Args:
-            **settings: what `ExpectedCost.bind` takes.
+            **settings: the arguments of `ExpectedCost.bind`.
         """
         return self
 
@@ -147,7 +147,7 @@ class DirichletKL(Weighted):
 
 
 def _divergence(alpha, cell):
-    """KL(Dirichlet(c) || Dirichlet(1)) of a cell's rows, summed; what is not allowed takes no part."""
+    """KL(Dirichlet(c) || Dirichlet(1)) of a cell's rows, summed over the allowed entries."""
     alpha = ops.convert_to_tensor(alpha)
     mask = allowed(cell, alpha.dtype)
     c = ops.where(cell.allowed, concentrations(alpha), 1.0)  # at c = 1, both of its terms below are 0

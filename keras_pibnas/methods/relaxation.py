@@ -1,4 +1,4 @@
-"""From architecture variables to op weights: what every relaxation has, and those that draw nothing."""
+"""From architecture variables to op weights: the base class, and relaxations without noise."""
 
 from dataclasses import dataclass, field
 
@@ -30,7 +30,7 @@ class Relaxation(Part):
         return {"alpha": (cell.shape, keras.initializers.RandomNormal(0.0, 1e-3))}
 
     def noise(self, cell: CellSpec, seed):
-        """What `mix` draws from: tensors, or () if it draws nothing. Args: seed: (seed, step, use), see `fold_seed`."""
+        """The noise of `mix`: tensors, or () if it needs none. Args: seed: (seed, step, use), see `fold_seed`."""
         return ()
 
     def mix(self, arch: dict, noise, progress, cell: CellSpec):
@@ -38,7 +38,7 @@ class Relaxation(Part):
 
         Args:
             arch: {name: tensor} of what `variables` lists.
-            noise: what `noise` gives; () stands for no noise.
+            noise: the result of `noise`; () stands for no noise.
             progress: finished epochs / epochs, a float or a scalar tensor.
             cell: CellSpec.
         """

@@ -91,7 +91,7 @@ class EdgeNormalized(Wrapper):
 @registered
 @dataclass(frozen=True)
 class Masked(Wrapper):
-    """inner, with less allowed: what the mask leaves out is 0 in `mix` and `scores`.
+    """inner, with less allowed: entries outside the mask are 0 in `mix` and `scores`.
 
     Args:
         inner: a Relaxation.

@@ -1,4 +1,4 @@
-"""Run directories: what a run writes into its directory, and how it is read again.
+"""Run directories: writing and reading the files of a run.
 
 `keras_pibnas.runs.trials` and `keras_pibnas.runs.processes` run trainings side by side.
 """

@@ -1,4 +1,4 @@
-"""What a search has decided so far: the ranking and the entropy of its alphas, skip connections of its genotype."""
+"""The state of a search: ranking and entropy of its alphas, skip connections of its genotype."""
 
 from collections.abc import Sequence
 

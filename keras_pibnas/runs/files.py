@@ -22,7 +22,7 @@ def atomic_write(path: str | Path, content: str | bytes) -> None:
     """Writes text or bytes to `path`: a reader, or a crash, meets the old file or the new one, never a part.
 
     Raises:
-        OSError: the file cannot be written; what stood there before is untouched.
+        OSError: the file cannot be written; the file before it is untouched.
 
     Example:
         >>> kp.runs.atomic_write("notes.txt", "whole or not there")

@@ -1,4 +1,4 @@
-"""What a run records, epoch by epoch.
+"""The records of a run, epoch by epoch.
 
 Recording epoch e replaces whatever stands there for e and later epochs, so a run that went back to an earlier
 epoch and on from there leaves the files of one undisturbed run.

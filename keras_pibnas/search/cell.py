@@ -92,7 +92,7 @@ class RelaxedCell(keras.layers.Layer):
         return x[..., : self.seen]
 
     def _with_bypass(self, call, node, states, rows):
-        """The state of a node, (B, H, W, C): what its edges' ops give, and what passes them by, channels shuffled.
+        """The state of a node, (B, H, W, C): the outputs of its edges' ops and the bypassed channels, shuffled.
 
         shuffle(concatenation of both), with channels viewed as (K, C / K) and transposed. PC-DARTS.
         """

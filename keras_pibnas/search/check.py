@@ -1,4 +1,4 @@
-"""What a user may hand to a supernet."""
+"""Validation of a supernet's arguments and data."""
 
 import warnings
 

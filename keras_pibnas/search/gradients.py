@@ -15,7 +15,7 @@ from keras_pibnas.engine import Engine
 
 @dataclass(frozen=True)
 class Problem:
-    """What the gradients are of.
+    """The bilevel problem whose gradients are taken.
 
     Attributes:
         engine: computes them.

@@ -13,7 +13,7 @@ from keras_pibnas.search.edges import bundles_of
 
 
 class Family:
-    """What the cells and bundles of a network have in common: those that are alike differ in nothing but sizes."""
+    """Marks the cells and bundles of one network: those of one class differ in nothing but sizes."""
 
 
 class RelaxedNetwork(keras.Model):

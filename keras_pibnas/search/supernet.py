@@ -25,9 +25,9 @@ from keras_pibnas.search.skip_dropout import SkipDropout
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """What a pass through the network in training mode gives beside its loss.
+    """A pass through the network in training mode.
 
-    Attributes: loss: what it adds to the loss of the global batch, a scalar; logits: (B, num_classes); statistics: a
+    Attributes: loss: its term of the global batch's loss, a scalar; logits: (B, num_classes); statistics: a
     tensor for each of the network's non-trainable variables, moved by the batch.
     """
 
@@ -281,7 +281,7 @@ class Supernet(CompiledStepMixin, keras.Model):
             variable.assign(ops.where(self.progress < rest, value, value_of(variable)))
 
     def _seed(self, use):
-        """What noise is drawn from: (seed, step, use)."""
+        """The seed of a step's noise: (seed, step, use)."""
         return self.settings["seed"] or 0, value_of(self.optimizer.iterations), use
 
     def alpha_gradients(self, train, valid):
@@ -501,7 +501,7 @@ class _Progress(keras.callbacks.Callback):
 
 
 def _with_first(callback, callbacks):
-    """What `fit` takes as callbacks, with one more, first where that can be."""
+    """The `callbacks` argument of `fit` with one more callback, first where that can be."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.append(callback)
         return callbacks

@@ -90,7 +90,7 @@ def expanded_name(name, expansion):
 
 
 def _expanded(name):
-    """(Registered name, F or None): what stands in an op's name."""
+    """(Registered name, F or None) of an op's name."""
     match = None if name in _OPS else re.fullmatch(_EXPANDED, name)
     return (match[1], float(match[2])) if match else (name, None)
 

@@ -20,7 +20,7 @@ class SearchSpace:
         edges: what each edge allows, where that is not all: {"normal": rows, "reduce": rows}, or the rows of both. A
             row is a list of op names, or None for all; rows are in the order of alpha's: node by node, sources in
             order. An empty row is an edge that is not there. Cells of fewer nodes have the first rows.
-        topology: what a cell is.
+        topology: the graph of a cell.
 
     Raises:
         ValueError: names the argument, the row and what is wrong with it.
@@ -86,7 +86,7 @@ class SearchSpace:
                     raise ValueError(f"No edge into node {node} of the {kind} cell has an op other than none.")
 
     def cell(self, nodes: int | None = None) -> Topology:
-        """What a cell of so many nodes is; None for the space's own number.
+        """The topology of a cell of so many nodes; None for the space's own number.
 
         Raises:
             ValueError: more nodes than `edges` has rows for.
@@ -117,7 +117,7 @@ class SearchSpace:
         return self.edges[topology.kinds.index(cell)][topology.edge_row(source, node)]
 
     def mask(self, cell: str, nodes: int | None = None) -> tuple | None:
-        """(edges, ops) of bool: what the edges of a cell of so many nodes allow; None for all."""
+        """(edges, ops) of bool: the ops allowed on the edges of a cell of so many nodes; None for all."""
         topology = self.cell(nodes)
         if self.edges is None:
             return None

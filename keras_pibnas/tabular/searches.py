@@ -39,10 +39,13 @@ class SearchSettings:
 
 
 def search_space(space: CellSpace, none: bool = False) -> spaces.SearchSpace:
-    """The search space of a table's cells: its ops, `none` besides if asked for, and those of its reduction cell."""
+    """The search space of a table's cells: its ops, `none` besides if asked for, and those of its reduction cell.
+
+    A batch normalization follows pools in the supernet, as in DARTS: without it, their larger outputs win.
+    """
     primitives = (*(("none",) if none else ()), *space.primitives)
     further = sorted({op for op, _ in space.reduce} - {*primitives})
-    return spaces.SearchSpace("table", (*primitives, *further))
+    return spaces.SearchSpace("table", (*primitives, *further), pool_norm=True)
 
 
 def allowed(space: CellSpace, none: bool = False) -> dict:
@@ -166,12 +169,14 @@ class Searcher:
         )  # fmt: skip
 
     def _ranking(self, seed):
-        """(Cells drawn, their validation accuracies with the shared weights)."""
+        """(Cells drawn, their validation accuracies with the shared weights, by the statistics of the batch)."""
         count = min(self.settings.ranked, len(self.table))
         drawn = np.random.default_rng([seed, 1]).choice(len(self.table), count, replace=False)
         batches = self.splits.batches("valid", len(self.splits.arrays["valid"][1]), shuffle=False)
         found = [
-            self.supernet.evaluate(batches, genotype=self.table.space.genotype(cell), verbose=0, return_dict=True)
+            self.supernet.evaluate(
+                batches, genotype=self.table.space.genotype(cell), batch_statistics=True, verbose=0, return_dict=True
+            )
             for cell in drawn
         ]
         return [int(cell) for cell in drawn], [round(values["accuracy"], 6) for values in found]

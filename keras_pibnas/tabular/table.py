@@ -70,7 +70,7 @@ class Table:
         >>> right = np.array([[80], [90], [70]])
         >>> costs = {"params": np.ones(3), "macs": np.ones(3)}
         >>> table = kp.tabular.Table({"valid": right // 10, "test": right, "about": json.dumps(about), **costs})
-        >>> table.query(space.genotype(0)).rank, list(table.ranking())
+        >>> table.query(space.genotype(0)).rank, table.ranking().tolist()
         (2, [1, 0, 2])
     """
 

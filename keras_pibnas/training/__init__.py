@@ -1,1 +1,1 @@
-"""Training: what Keras has to be told of a task."""
+"""Training: losses, metrics and outputs of a task, for Keras."""

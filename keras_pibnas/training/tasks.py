@@ -10,7 +10,7 @@ from .metrics import LabelAccuracy, MeanAveragePrecision
 
 @dataclass(frozen=True)
 class Task:
-    """What a network with `outputs` outputs is trained and read with. It gives logits (B, outputs), never activated.
+    """Loss, metrics and decoding of a network with `outputs` outputs. It gives logits (B, outputs), never activated.
 
     Args:
         name: "multiclass", "multilabel" or "regression".
@@ -20,7 +20,7 @@ class Task:
             of each label, or the values themselves.
         monitor: name of the metric that says which of two networks is better.
         mode: "max" or "min": whether more of it is better.
-        labels: what y_true is, in words for messages.
+        labels: the meaning of y_true, in words for messages.
 
     Example:
         >>> task = get("multilabel")
@@ -51,7 +51,7 @@ class Task:
         return self.make_metrics(outputs)
 
     def activate(self, logits):
-        """What logits (B, outputs) stand for, of the same shape."""
+        """Predictions of logits (B, outputs), of the same shape."""
         return keras.activations.get(self.activation)(logits)
 
 

@@ -14,7 +14,6 @@ SUPERNETS = {
     "pibconv": {"space": "pibconv", "input_shape": (8, 8, 3), "nodes": 2},
     "pibconv, patchify": {"space": "pibconv", "input_shape": (32, 32, 3), "nodes": 1, "stem": "patchify"},
 }
-slow = pytest.mark.slow
 
 
 def gradients(settings, order, engine):
@@ -29,8 +28,9 @@ def gradients(settings, order, engine):
     return np.concatenate([np.ravel(g) for g in supernet.alpha_gradients(train, valid)])
 
 
-@pytest.mark.parametrize("order", (1, pytest.param(2, marks=slow)))
-@pytest.mark.parametrize("name", ("darts", *(pytest.param(name, marks=slow) for name in list(SUPERNETS)[1:])))
+@pytest.mark.slow
+@pytest.mark.parametrize("order", (1, 2))
+@pytest.mark.parametrize("name", SUPERNETS)
 def test_engines_agree(name, order):
     tf.config.run_functions_eagerly(True)
     try:
