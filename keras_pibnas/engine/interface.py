@@ -19,7 +19,7 @@ class Gradient:
     Attributes:
         value: by what was asked for: a list of tensors, one for each of the weights (or of the mixes); a tuple of such
             lists where several were. Summed over replicas, without the loss's scale.
-        aux: what the loss function returned beside the loss; of this replica.
+        aux: the extra outputs of the loss function; of this replica.
         product: vector -> d/dmix <dL/dw, vector>: [normal, reduce], each (edges, ops); a tensor of the vector for each
             weight. None unless asked for by linearize=True.
 

@@ -66,7 +66,7 @@ def call(form, x, weights):
 
 
 def jvp(form, inputs, tangents, direction, precomputed=None):
-    """(`form.total`, its derivative along tangents of images among its inputs, by name, and a direction of weights).
+    """(`form.total`, its Jacobian-vector product), with tangents of images among its inputs, by name, and of weights.
 
     precomputed: what a call for the same inputs gave to the list of `precomputing`, or None to compute it.
     """
@@ -125,7 +125,7 @@ def _shared(traced, weights, frozen, remat, from_start):
 
 
 def _trace(form, signature, inputs, dual):
-    """dual: whether the derivative along weights and images is traced, too."""
+    """dual: whether the Jacobian-vector product by weights and images is traced, too."""
     layer = form.layer
     weights, state = len(layer.trainable_variables), len(layer.non_trainable_variables)
     names = list(inputs)
