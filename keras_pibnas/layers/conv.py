@@ -49,10 +49,7 @@ class ConvBN(keras.layers.Layer):
             x = pointwise(x if self.strides == 1 else every_second(x), kernel)
         else:
             x = convolution(x, kernel, self.strides)
-<<<<<<< HEAD
         x = x if self.bias is None else bias_add(x, ops.cast(self.bias, x.dtype))
-=======
->>>>>>> main
         return self.batch_norm(x, weights=weights, training=training)
 
 
@@ -78,11 +75,7 @@ class Conv(ConvOp):
     where its BN is not affine, as in NAS-Bench-201's supernets: in training that BN takes it out again.
     """
 
-<<<<<<< HEAD
     def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, groups=1, bias=False, **kwargs):
-=======
-    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, groups=1, **kwargs):
->>>>>>> main
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size, self.groups = check_kernel_size(self, kernel_size), check_groups(self, groups)
         self.bias = bias
