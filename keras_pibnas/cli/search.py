@@ -150,13 +150,14 @@ def draw(directory, supernet, genotype, args):
     if selection.by_sharing(args):
         return
     history, primitives = kp.analysis.read_alphas(directory / "alphas.npz")
-    kp.analysis.alpha_curves(history["normal"], primitives, directory / "alphas_normal.png")
-    kp.analysis.alpha_curves(history["reduce"], primitives, directory / "alphas_reduction.png")
+    for kind, alphas in history.items():
+        path = directory / f"alphas_{CELLS[kind]}.png"
+        kp.analysis.alpha_curves(alphas, primitives, path, inputs=supernet.space.topology.inputs)
 
 
 def draw_cells(supernet, directory, genotype=None, weighted=True):
     """Draws the cells of a genotype, or of the present one, with the weights of their ops if asked."""
-    alphas = dict(zip(("normal", "reduce"), map(keras.ops.convert_to_numpy, supernet.alphas), strict=True))
+    alphas = supernet.allowed_alphas()
     genotype = supernet.genotype() if genotype is None else genotype
     weights = kp.analysis.genotype_weights(genotype, alphas, supernet.space.primitives) if weighted else None
     kp.analysis.plot_genotype(genotype, directory, weights)
@@ -165,11 +166,12 @@ def draw_cells(supernet, directory, genotype=None, weighted=True):
 def pictures(supernet, directory):
     """For TensorBoard: the cells, and the weights of all ops as tables."""
     draw_cells(supernet, directory)
-    for name, alpha in zip(("normal", "reduction"), supernet.alphas, strict=True):
-        values = keras.ops.convert_to_numpy(alpha)
-        kp.analysis.alpha_heatmap(values, supernet.space.primitives, directory / f"heatmap_{name}.png")
+    for kind, alphas in supernet.allowed_alphas().items():
+        path, inputs = directory / f"heatmap_{CELLS[kind]}.png", supernet.space.topology.inputs
+        kp.analysis.alpha_heatmap(alphas, supernet.space.primitives, path, inputs)
 
 
+CELLS = {"normal": "normal", "reduce": "reduction"}
 FILES = {
     "genotype.json": "the genotype found: `train` takes it, or this directory, as --genotype",
     "normal.png": "its normal cell, with the weights of the ops",

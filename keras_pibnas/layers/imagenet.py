@@ -7,6 +7,7 @@ from keras_pibnas.engine.kernels import convolution, pointwise
 from keras_pibnas.layers.auxiliary import AuxiliaryHead
 from keras_pibnas.layers.batch_norm import BatchNorm
 from keras_pibnas.layers.op import uniform
+from keras_pibnas.layers.preprocess import STEMS
 
 
 class _Stem(keras.layers.Layer):
@@ -69,6 +70,16 @@ class StemReduction(_Stem):
 
     def call(self, x, training=False):
         return self.conv(1, ops.relu(x), training)
+
+
+def make_stems(stem: str, channels: int, dtype=None) -> list:
+    """The layers of a stem, each of which reads the one before: one, or `ImageNetStem` and `StemReduction`.
+
+    Args: stem: its name; channels: of the output; dtype: policy.
+    """
+    if stem == "imagenet":
+        return [ImageNetStem(channels, dtype=dtype, name="stem_0"), StemReduction(channels, dtype=dtype, name="stem_1")]
+    return [STEMS[stem](channels, dtype=dtype, name="stem")]
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")

@@ -154,13 +154,13 @@ def _unit_name(unit):
 
 
 def _prices(penalty, cells, input_shape, num_classes, stem, discretization):
-    nodes = cells[0].nodes
-    plans = topology.plan(penalty.layers, penalty.channels, nodes, nodes)
+    plans = topology.network_plan(cells[0].topology, penalty.layers, penalty.channels, stem)
+    by_kind = {cell.kind: cell for cell in cells}
     price = _pricing(penalty.unit)
     tables = {cell.kind: np.zeros(cell.shape) for cell in cells}
     for plan, (_, states, inner) in zip(plans, costs.sides(plans, input_shape, stem), strict=True):
-        cell = cells[int(plan.reduction)]
-        tables[cell.kind] += _table(cell, plan.channels, states, inner, price)
+        if plan.kind is not None:
+            tables[plan.kind] += _table(by_kind[plan.kind], plan.channels, states, inner, price)
     named = isinstance(penalty.unit, str)
     fixed = getattr(costs.fixed_cost(plans, input_shape, num_classes, stem), penalty.unit) if named else 0
     least, most = (fixed + sum(_extreme(tables[cell.kind], cell, sign) for cell in cells) for sign in (1.0, -1.0))
@@ -187,19 +187,19 @@ def _pricing(unit):
 
 def _table(cell, channels, states, inner, price):
     """(edges, ops): the price of each op on each edge of one cell; 0 for `none` and what the mask leaves out."""
-    table, derivable = np.zeros(cell.shape), cell.derivable
+    table, computed = np.zeros(cell.shape), cell.computed
     for row, (source, strides) in enumerate(zip(cell.sources, cell.strides, strict=True)):
         side = states if source < cell.inputs else inner
-        for column in np.flatnonzero(derivable[row]):
+        for column in np.flatnonzero(computed[row]):
             table[row, column] = price(spaces.canonical(cell.primitives[column]), channels, side, strides)
     return table
 
 
-def _extreme(table, cell, sign, edges=2):
-    """The least (sign 1) or most (sign -1) that the ops of a cell of that kind cost, two edges a node."""
+def _extreme(table, cell, sign):
+    """The least (sign 1) or most (sign -1) that the ops of a cell of that kind cost, on the edges that nodes keep."""
     best = np.where(cell.derivable, sign * table, np.inf).min(axis=1)
     targets, total = np.array(cell.targets), 0.0
     for node in range(cell.nodes):
-        costs_of_node = np.sort(best[targets == node])[:edges]
+        costs_of_node = np.sort(best[targets == node])[: cell.keeps()]
         total += costs_of_node[np.isfinite(costs_of_node)].sum()
     return sign * total

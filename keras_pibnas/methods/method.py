@@ -12,6 +12,7 @@ from keras_pibnas.methods.perturbations import Perturbation
 from keras_pibnas.methods.relaxation import Relaxation, Softmax
 from keras_pibnas.methods.schedules import Schedule, schedule
 from keras_pibnas.methods.wrappers import Masked
+from keras_pibnas.topology import KINDS
 
 UPDATES = ("alternating", "single")
 
@@ -51,7 +52,7 @@ class Stage(Part):
 
     def method(self, method: "Method", scores: Sequence) -> "Method":
         """The method of this stage's supernet. Args: method: of the search; scores: of the last stage, a pair."""
-        masks = {"normal": self.mask(scores[0]), "reduce": self.mask(scores[1])}
+        masks = {kind: self.mask(table) for kind, table in zip(KINDS, scores, strict=False)}
         return replace(method, relaxation=Masked(method.relaxation, masks), stages=())
 
 

@@ -15,7 +15,7 @@ from keras_pibnas.engine.replicas import on_real_images, replica_mean, replica_s
 from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, Method, Projected, cells_of
 from keras_pibnas.methods.projection import Decided
 from keras_pibnas.search.architecture import Architecture, resolve
-from keras_pibnas.search.check import check_edges, check_pair, check_settings
+from keras_pibnas.search.check import check_edges, check_nodes, check_pair, check_settings
 from keras_pibnas.search.derive import softmax
 from keras_pibnas.search.gradients import ALPHA_GRADIENTS, Problem
 from keras_pibnas.search.network import RelaxedNetwork
@@ -45,9 +45,9 @@ class Supernet(CompiledStepMixin, keras.Model):
         input_shape: (height, width, channels) of the images.
         num_classes: number of logits.
         channels: C of a node in the first cell, even.
-        layers: number of cells, at least 2.
-        nodes: number of nodes in a cell, 1 to 8.
-        stem: "conv3x3", or "patchify" (4x4 convolution of stride 4).
+        layers: number of cells, at least 2; None: 8, or in NAS-Bench-201's chain of cells and residual blocks 17.
+        nodes: number of nodes in a cell, 1 to 8; None: the space's own, 4 in those of DARTS.
+        stem: "conv3x3", "patchify" (4x4 convolution of stride 4), or "imagenet" (three of stride 2; sides from 64).
         order: 2 differentiates through one step of the weights; 1 takes the current weights for the trained ones.
         hvp: the second-order term; "exact", or "finite_difference" as published, which crosses kinks
             of ReLU and max pooling and is far off there.
@@ -57,6 +57,7 @@ class Supernet(CompiledStepMixin, keras.Model):
         method: name of a method (`methods.names()`) or a Method: how alphas become op weights, and what hangs on it.
         synchronized: whether batch normalization under a distribution strategy uses the statistics of the global batch,
             so that several devices equal one; otherwise each replica uses its own images', as in Keras and PyTorch.
+        learnable_bn: whether the batch normalizations of ops have gamma and beta, as PIBConv's code may search.
 
     Raises:
         ValueError: names the argument, its value and what would be right.
@@ -74,8 +75,8 @@ class Supernet(CompiledStepMixin, keras.Model):
         input_shape: tuple[int, int, int] = (32, 32, 3),
         num_classes: int = 10,
         channels: int = 16,
-        layers: int = 8,
-        nodes: int = 4,
+        layers: int | None = None,
+        nodes: int | None = None,
         stem: str = "conv3x3",
         order: int = 2,
         hvp: str = "exact",
@@ -83,13 +84,17 @@ class Supernet(CompiledStepMixin, keras.Model):
         remat: bool = False,
         method: str | Method = "darts",
         synchronized: bool = False,
+        learnable_bn: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.space = spaces.get(spaces.SearchSpace(**space) if isinstance(space, dict) else space)
+        cell = self.space.cell(check_nodes(nodes))
+        nodes, layers = cell.nodes, cell.layers if layers is None else layers
         self.settings = check_settings(
-            input_shape=input_shape, num_classes=num_classes, channels=channels, layers=layers, nodes=nodes, stem=stem,
-            order=order, hvp=hvp, seed=seed, remat=remat, synchronized=synchronized,
+            cell, input_shape=input_shape, num_classes=num_classes, channels=channels, layers=layers, nodes=nodes,
+            stem=stem, order=order, hvp=hvp, seed=seed, remat=remat, synchronized=synchronized,
+            learnable_bn=learnable_bn,
         )  # fmt: skip
         self.nodes, self.order, self.hvp, self.remat = nodes, order, hvp, remat
         self.method, found = method, resolve(method)
@@ -98,10 +103,10 @@ class Supernet(CompiledStepMixin, keras.Model):
             found, cells_of(self.space, nodes), input_shape=tuple(input_shape), num_classes=num_classes, stem=stem
         )
         check_edges(self.relaxed.narrow)
-        extra = [self.relaxed.extra_ops(kind) for kind in ("normal", "reduce")]
+        extra = {kind: self.relaxed.extra_ops(kind) for kind in cell.kinds}
         self.network = RelaxedNetwork(
             self.space, tuple(input_shape), num_classes, channels, layers, self.relaxed.narrow, stem, synchronized,
-            extra, found.partial, name="network", dtype=self.dtype_policy,
+            learnable_bn, extra, found.partial, name="network", dtype=self.dtype_policy,
         )  # fmt: skip
         wide = "float64" if self.dtype_policy.compute_dtype == "float64" else "float32"
         self.architecture = [
@@ -115,8 +120,8 @@ class Supernet(CompiledStepMixin, keras.Model):
 
     @property
     def alphas(self):
-        """[normal, reduce], variables (edges, ops)."""
-        return self.architecture[:2]
+        """[normal, reduce], variables (edges, ops); [normal] where residual blocks reduce."""
+        return self.architecture[: len(self.relaxed.cells)]
 
     def call(self, images, training=False):
         """Logits (B, num_classes) of images (B, H, W, C) at the current architecture, without noise."""
@@ -408,6 +413,14 @@ class Supernet(CompiledStepMixin, keras.Model):
         """[normal, reduce]: the op weights without noise, NumPy arrays (edges, ops)."""
         variables = [value_of(variable) for variable in self.architecture]
         return [ops.convert_to_numpy(rows) for rows in self.relaxed.mix(variables, [(), ()], self.progress)]
+
+    def allowed_alphas(self):
+        """{kind of cell: alphas as an array (edges, ops)}, with -1e30 where space or method do not allow the op."""
+        pairs = zip(self.relaxed.narrow, self.alphas, strict=True)
+        return {
+            cell.kind: np.where(cell.allowed, ops.convert_to_numpy(alpha), -1e30).astype("float32")
+            for cell, alpha in pairs
+        }
 
     def mixing_weights(self):
         """[normal, reduce]: the softmax of the alphas as NumPy arrays (edges, ops)."""
