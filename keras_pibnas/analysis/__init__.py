@@ -23,6 +23,7 @@ from .space_size import (
     network_dimensions,
     network_space_size,
     space_size,
+    supernet_weights,
     topology_paths,
 )
 from .style import op_color
@@ -76,6 +77,7 @@ __all__ = [
     "table_plot",
     "roofline_plot",
     "space_size",
+    "supernet_weights",
     "topology_paths",
     "training_curves",
     "upsample",

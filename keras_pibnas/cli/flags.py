@@ -57,18 +57,18 @@ positive.__name__, rate.__name__, seed.__name__, amount.__name__ = (
 
 # The same flag means the same in every command; a command chooses its flags of these, and their defaults.
 FLAGS = {
-    "space": {"help": "search space: one of kp.spaces.names()"},
+    "space": {"help": "search space: one of kp.spaces.names(), or a JSON file of one's own"},
     "genotype": {"help": "a published name, a genotype file, a run directory, or the printed text"},
     "dataset": {"help": "digits, cifar10, cifar100, a folder of images by class, or an .npz of arrays"},
     "data_dir": {"help": "folder of prepared tensorflow-datasets"},
     "side": {"type": positive, "help": "side of the square images, in pixels"},
     "layers": {"type": positive, "help": "number of cells, at least 2"},
     "channels": {"type": positive, "help": "channels of the first cell"},
-    "nodes": {"type": positive, "help": "nodes of a cell, 1 to 8"},
+    "nodes": {"type": positive, "help": "nodes of a cell, 1 to 8; None: the space's own, 4 in those of DARTS"},
     "order": {"type": int, "choices": (1, 2), "help": "order of the alpha gradient"},
     "hvp": {"choices": ("exact", "finite_difference"), "help": "Hessian-vector product of the second order"},
     "remat": {"action": "store_true", "help": "half the memory, a quarter more time: gradients compute ops again"},
-    "stem": {"choices": ("conv3x3", "patchify"), "help": "first layer"},
+    "stem": {"choices": ("conv3x3", "patchify", "imagenet"), "help": "first layers; imagenet: sides from 64"},
     "batch_size": {"type": positive, "help": "images a step"},
     "epochs": {"type": positive, "help": "passes over the training images"},
     "learning_rate": {"type": rate, "help": "learning rate of the weights at the first step"},
@@ -129,6 +129,11 @@ RUN_FLAGS = {
 }
 # The same of a search alone.
 SEARCH_FLAGS = {
+    "learnable_bn": {
+        "default": False,
+        "action": "store_true",
+        "help": "ops' batch normalizations learn gamma and beta in the search, too",
+    },
     "method": {"default": "darts", "help": "how alphas become op weights, and more: one of kp.methods.names()"},
     "skip_limit": {
         "default": None,

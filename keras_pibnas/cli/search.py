@@ -31,7 +31,7 @@ def build_parser():
         side=16,
         layers=4,
         channels=8,
-        nodes=4,
+        nodes=None,
         order=2,
         hvp="exact",
         remat=False,
@@ -116,6 +116,7 @@ def build(splits, steps, args):
     supernet = kp.Supernet(
         args.space, splits.input_shape, splits.num_classes, args.channels, args.layers, args.nodes, args.stem,
         args.order, args.hvp, args.seed, args.remat, method_of(args), args.synchronized,
+        args.learnable_bn,
     )  # fmt: skip
     configure(supernet, args.learning_rate, args.epochs * steps, args)
     return supernet
