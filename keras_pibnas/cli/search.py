@@ -195,4 +195,6 @@ def files(args):
     """What the run directory holds: {name: what it is}."""
     alphas = ("genotypes.jsonl", "alphas.npz", "alphas_normal.png", "alphas_reduction.png")
     left_out = alphas if selection.by_sharing(args) else ()
+    if "reduce" not in kp.spaces.get(args.space).topology.kinds:
+        left_out += ("reduction.png", "alphas_reduction.png")
     return {name: what for name, what in FILES.items() if name not in left_out} | selection.files(args)

@@ -114,7 +114,14 @@ def _read_file(path):
 
 def _supernet(model):
     """(name, variable, block, blocks) of every array: edges of a bundle are blocks of its layers' channels."""
-    yield from _layer(model.network.stem, "stem")
+    stems = [model.network.stem, *model.network.further_stems]
+    if model.network.inputs != 2:
+        raise ValueError(
+            "Weights of supernets are read where cells are as DARTS has them, with two inputs. "
+            f"Received: space {model.space.name!r}, inputs={model.network.inputs}"
+        )
+    for number, stem in enumerate(stems):
+        yield from _layer(stem, f"stem{number}" if len(stems) > 1 else "stem")
     for index, cell in enumerate(model.network.cells):
         yield from _preprocessing(cell.preprocess_0, cell.preprocess_1, index)
         for bundle, edges in zip(cell.bundles, cell.edges, strict=True):

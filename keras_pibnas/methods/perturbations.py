@@ -63,7 +63,7 @@ class UniformNoise(Perturbation):
     """
 
     def __call__(self, mix, noise, progress, cells, gradient=None):
-        return tuple(_moved(*each, self.radius, progress) for each in zip(mix, noise or ((), ()), cells, strict=True))
+        return tuple(_moved(*each, self.radius, progress) for each in zip(mix, noise or [()] * len(mix), cells, strict=True))
 
 
 @registered

@@ -51,6 +51,11 @@ class Architecture:
         """[normal, reduce]. Args: seed: (seed, step, use), see `methods.fold_seed`."""
         return [self.method.relaxation.noise(cell, seed) for cell in self.cells]
 
+    @property
+    def no_noise(self) -> list:
+        """What stands for the noise of each kind of cell where there is none."""
+        return [()] * len(self.cells)
+
     def mix(self, variables, noise, progress) -> list:
         """The op weights [normal, reduce], each (edges, ops)."""
         parts = zip(self.by_cell(variables), noise, self.cells, strict=True)

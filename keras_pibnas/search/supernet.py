@@ -132,7 +132,7 @@ class Supernet(CompiledStepMixin, keras.Model):
                     return self._with_batch_statistics(images, mix)
             else:
                 variables = [value_of(variable) for variable in self.architecture]
-                mix = self.relaxed.mix(variables, [(), ()], self.progress)
+                mix = self.relaxed.mix(variables, self.relaxed.no_noise, self.progress)
                 mix = self.relaxed.complete(mix, variables, self.progress)
             return self.network(images, mix, training=training)
 
@@ -412,7 +412,7 @@ class Supernet(CompiledStepMixin, keras.Model):
     def op_weights(self):
         """[normal, reduce]: the op weights without noise, NumPy arrays (edges, ops)."""
         variables = [value_of(variable) for variable in self.architecture]
-        return [ops.convert_to_numpy(rows) for rows in self.relaxed.mix(variables, [(), ()], self.progress)]
+        return [ops.convert_to_numpy(rows) for rows in self.relaxed.mix(variables, self.relaxed.no_noise, self.progress)]
 
     def allowed_alphas(self):
         """{kind of cell: alphas as an array (edges, ops)}, with -1e30 where space or method do not allow the op."""
