@@ -63,7 +63,8 @@ class UniformNoise(Perturbation):
     """
 
     def __call__(self, mix, noise, progress, cells, gradient=None):
-        return tuple(_moved(*each, self.radius, progress) for each in zip(mix, noise or [()] * len(mix), cells, strict=True))
+        noise = noise or [()] * len(mix)
+        return tuple(_moved(*each, self.radius, progress) for each in zip(mix, noise, cells, strict=True))
 
 
 @registered

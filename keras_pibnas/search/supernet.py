@@ -412,7 +412,8 @@ class Supernet(CompiledStepMixin, keras.Model):
     def op_weights(self):
         """[normal, reduce]: the op weights without noise, NumPy arrays (edges, ops)."""
         variables = [value_of(variable) for variable in self.architecture]
-        return [ops.convert_to_numpy(rows) for rows in self.relaxed.mix(variables, self.relaxed.no_noise, self.progress)]
+        mix = self.relaxed.mix(variables, self.relaxed.no_noise, self.progress)
+        return [ops.convert_to_numpy(rows) for rows in mix]
 
     def allowed_alphas(self):
         """{kind of cell: alphas as an array (edges, ops)}, with -1e30 where space or method do not allow the op."""

@@ -34,7 +34,7 @@ def test_the_imagenet_stem(shape, eagerly):
     assert type(first.preprocess_0).__name__ == "FactorizedReduce" and first.plan.in_channels_prev == 4
     # Each cell of one node has two edges with a dilated convolution, 9 C + C^2; reductions also with two skips, C^2.
     cells = sum(2 * (9 * c + c * c) + (c > 4) * 2 * c * c for c in (4, 8, 16))
-    preprocessing = 2 * 4 * 4 + 2 * 4 * 8 + 2 * 8 * 16
+    preprocessing = 2 * 4 * 4 + 2 * 4 * 8 + (4 + 8) * 16
     assert weights_of(model) == stems + cells + preprocessing + 16 * 3 + 3
     sides = kp.costs.sides([cell.plan for cell in model.network.cells], shape, "imagenet")
     quarter, eighth = (tuple(-(-side // n) for side in shape[:2]) for n in (4, 8))
@@ -65,7 +65,7 @@ def test_learned_gamma_and_beta(eagerly):
     # Cells of 4 (normal), 8, 16 (reductions, 4 // 3 and 8 // 3) and 16 (normal) channels, two edges each.
     assert weights_of(learned) - weights_of(plain) == 2 * 2 * (4 + 8 + 16 + 16) + 2 * 2 * (8 + 16)
     names = [v.name for cell in learned.network.cells for bundle in cell.bundles for v in bundle.trainable_variables]
-    assert names.count("gamma") == names.count("beta") == 6  # one a bundle and op: 2 in a reduction, 1 in a normal cell
+    assert names.count("gamma") == names.count("beta") == 12  # two bundles a cell: 2 ops of each in a reduction, else 1
     batch = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32"), np.arange(2)
     np.testing.assert_allclose(learned(batch[0]), learned(batch[0]))
     learned.compile(kp.optimizers.SGD(0.1), engine="plain")
