@@ -115,10 +115,10 @@ def _read_file(path):
 def _supernet(model):
     """(name, variable, block, blocks) of every array: edges of a bundle are blocks of its layers' channels."""
     stems = [model.network.stem, *model.network.further_stems]
-    if model.network.inputs != 2:
+    if model.network.cell_inputs != 2:
         raise ValueError(
             "Weights of supernets are read where cells are as DARTS has them, with two inputs. "
-            f"Received: space {model.space.name!r}, inputs={model.network.inputs}"
+            f"Received: space {model.space.name!r}, inputs={model.network.cell_inputs}"
         )
     for number, stem in enumerate(stems):
         yield from _layer(stem, f"stem{number}" if len(stems) > 1 else "stem")

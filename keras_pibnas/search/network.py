@@ -33,7 +33,7 @@ class RelaxedNetwork(keras.Model):
         super().__init__(autocast=False, **kwargs)  # op weights stay float32, whatever floats the images have
         dtype, family = self.dtype_policy, Family()
         kinds, extra = {cell.kind: cell for cell in cells}, extra or {}
-        self.inputs, self.edges = cells[0].inputs, {cell.kind: bundles_of(cell) for cell in cells}
+        self.cell_inputs, self.edges = cells[0].inputs, {cell.kind: bundles_of(cell) for cell in cells}
         channels_of_stem = topology.stem_channels(stem, channels, cells[0].inputs)
         with synchronizing(synchronized):
             self.stem, *self.further_stems = make_stems(stem, channels_of_stem, dtype)
@@ -46,7 +46,7 @@ class RelaxedNetwork(keras.Model):
                 )
                 for plan in plans
             ]  # fmt: skip
-            self.last_norm = BatchNorm(dtype=dtype, name="last_norm") if self.inputs == 1 else None
+            self.last_norm = BatchNorm(dtype=dtype, name="last_norm") if self.cell_inputs == 1 else None
             features = plans[-1].out_channels
             wide = "float64" if dtype.compute_dtype == "float64" else "float32"
             start = uniform(features)
@@ -76,7 +76,7 @@ class RelaxedNetwork(keras.Model):
 
     def _states(self, stems):
         """What the first cell reads, of what each stem gives."""
-        return tuple(stems[-self.inputs :] if len(stems) > 1 else stems * self.inputs)
+        return tuple(stems[-self.cell_inputs :] if len(stems) > 1 else stems * self.cell_inputs)
 
     def call(self, images, mix, training=False):
         call = engine.current().call
