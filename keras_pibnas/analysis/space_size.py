@@ -98,8 +98,8 @@ def supernet_weights(
     """How many weights w a supernet of a space has, without building it. Args: as `Supernet`.
 
     Example:
-        >>> kp.analysis.supernet_weights("darts")
-        1930618
+        >>> kp.analysis.supernet_weights("s2", channels=4, layers=2, nodes=1)
+        3814
     """
     space = spaces.get(space)
     cell = space.cell(nodes)
