@@ -53,7 +53,7 @@ class Discretization(Part):
 class TopEdges(Discretization):
     """On each node, the `edges` incoming ones with the largest score of an op other than none, each with that op.
 
-    DARTS (arXiv:1806.09055), section 2.4. Of equal scores the first edge and the first op win. Args: edges: 1 or 2.
+    DARTS (arXiv:1806.09055). Of equal scores the first edge and the first op win. Args: edges: 1 or 2.
 
     Example:
         >>> space, scores = kp.spaces.SearchSpace("two", ("skip_connect", "sep_conv_3x3")), [[0.6, 0.4], [0.3, 0.7]]
@@ -78,7 +78,7 @@ class TopEdges(Discretization):
 @registered
 @dataclass(frozen=True)
 class Threshold(Discretization):
-    """As TopEdges(edges), but only edges whose score is at least `least`. FairDARTS (arXiv:1911.12126), section 4.3.
+    """As TopEdges(edges), but only edges whose score is at least `least`. FairDARTS (arXiv:1911.12126).
 
     Args: least: of a score; edges: how many at most on a node, 1 or 2.
 
@@ -107,7 +107,7 @@ class Threshold(Discretization):
 @registered
 @dataclass(frozen=True)
 class SkipLimited(Discretization):
-    """As TopEdges(2), with at most `skips` skip connections in the normal cell. P-DARTS (arXiv:1904.12760), 3.3.
+    """As TopEdges(2), with at most `skips` skip connections in the normal cell. P-DARTS (arXiv:1904.12760).
 
     While there are more, the weakest of them loses its score, and the cell is derived again.
     `kept` does not know of the limit. Args: skips: how many at most.

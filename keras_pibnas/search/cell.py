@@ -80,7 +80,7 @@ class RelaxedCell(keras.layers.Layer):
     def _with_bypass(self, call, node, states, rows):
         """The state of a node, (B, H, W, C): the outputs of its edges' ops and the bypassed channels, shuffled.
 
-        shuffle(concatenation of both), with channels viewed as (K, C / K) and transposed. PC-DARTS, section 3.2.
+        shuffle(concatenation of both), with channels viewed as (K, C / K) and transposed. PC-DARTS.
         """
         own = node_rows(len(states) - 2)
         sources = [source for source, row in enumerate(own) if self.passing[row]]
