@@ -3,7 +3,7 @@
 import keras
 
 import keras_pibnas as kp
-from keras_pibnas.cli import common, flags, long_runs, selection, user_callbacks
+from keras_pibnas.cli import common, flags, long_runs, selection, targets, user_callbacks
 from keras_pibnas.training import tasks
 
 PRESETS = {
@@ -17,6 +17,26 @@ PRESETS = {
         "learning_rate": 0.0025,
     }
 }
+
+
+# Flags of the alphas' Adam -> its arguments.
+ADAM = {
+    "alpha_learning_rate": "learning_rate",
+    "alpha_beta_1": "beta_1",
+    "alpha_beta_2": "beta_2",
+    "alpha_l2": "l2",
+    "alpha_clipnorm": "global_clipnorm",
+}
+
+
+def published(args):
+    """The defaults of --preset paper: with `darts` the PIBConv paper's, else the method's own as `kp.methods` has them.
+
+    Raises:
+        ValueError: an unknown method.
+    """
+    method = kp.methods.get(args.method)
+    return PRESETS["paper"] | ({} if args.method == "darts" else method.settings)
 
 
 def build_parser():
@@ -41,7 +61,7 @@ def build_parser():
 def main(argv=None):
     parser = build_parser()
     with common.user_errors(parser):
-        args = long_runs.resolve_arguments(parser, argv, PRESETS, "search")
+        args = long_runs.resolve_arguments(parser, argv, {"paper": published}, "search")
         selection.check(args)
         strategy = long_runs.strategy_of(args)
         long_runs.seeded(args)
@@ -71,7 +91,7 @@ def fit(supernet, pairs, valid, directory, prog, args, own):
 
     Args: own: callbacks of the user's.
     """
-    limits = early_ends(args)
+    measured, limits = measurements(args, valid), early_ends(args)
     saved = long_runs.checkpoint(directory, "search", pairs, args, limits)
     decides = not selection.by_sharing(args)
     recorder = kp.callbacks.SearchRecorder if decides else kp.callbacks.HistoryRecorder
@@ -84,10 +104,16 @@ def fit(supernet, pairs, valid, directory, prog, args, own):
             epochs=args.epochs,
             shuffle=False,  # the pairs are
             verbose=common.verbosity(),
-            callbacks=[*limits, recorder(directory), *progress, *own, saved],
+            callbacks=[*measured, *limits, recorder(directory), *progress, *own, saved],
         )
 
     long_runs.run_with_exit_status(run, saved, directory, prog, args)
+
+
+def measurements(args, valid):
+    """Callbacks for what a search measures once in a while, before those that look at it."""
+    every = args.eigenvalues or (2 if args.eigenvalue_stop else None)
+    return [kp.callbacks.Eigenvalues(valid, every)] if every else []
 
 
 def early_ends(args):
@@ -100,6 +126,8 @@ def early_ends(args):
         )
     if args.stable_epochs:
         ends.append(kp.callbacks.StableRanking(args.stable_epochs, args.at_least))
+    if args.eigenvalue_stop:
+        ends.append(kp.callbacks.EigenvalueStop())
     return ends
 
 
@@ -126,26 +154,44 @@ def build(splits, steps, args):
 
 def configure(supernet, learning_rate, steps, args):
     """Compiles a supernet for so many steps, whose learning rate goes down a cosine."""
-    schedule = common.cosine(learning_rate, steps, last=0.001)
     task, outputs = tasks.get(args.task), supernet.settings["num_classes"]
-    supernet.compile(
-        kp.optimizers.SGD(schedule), alpha_optimizer(args), task.loss(), task.metrics(outputs), engine=args.engine
-    )
+    optimizer = weight_optimizer(learning_rate, steps, args)
+    supernet.compile(optimizer, alpha_optimizer(args), task.loss(), task.metrics(outputs), engine=args.engine)
+
+
+def weight_optimizer(learning_rate, steps, args):
+    """SGD down a cosine of so many steps."""
+    schedule = common.cosine(learning_rate, steps, last=args.learning_rate_min)
+    return kp.optimizers.SGD(schedule, args.momentum, args.l2, args.clipnorm or None)
 
 
 def method_of(args):
-    """The method's name. Raises ValueError: an unknown one."""
-    kp.methods.get(args.method)
-    return args.method
+    """The method's name, or the method with the penalties of what it should cost.
+
+    Raises:
+        ValueError: an unknown method, or flags that do not go together.
+    """
+    method = kp.methods.get(args.method)
+    return targets.limited(method, args) if targets.units(args) else args.method
 
 
 def alpha_optimizer(args):
-    """The one that the method needs, or DARTS's, at the learning rate that is asked for."""
-    own, rate = kp.methods.get(args.method).relaxation.optimizer(), args.alpha_learning_rate
+    """The one that the method needs, or DARTS's Adam, with what is asked for.
+
+    Raises:
+        ValueError: what is asked for is Adam's, and the method needs another one.
+    """
+    own = kp.methods.get(args.method).relaxation.optimizer()
+    given = {theirs: getattr(args, ours) for ours, theirs in ADAM.items() if getattr(args, ours) is not None}
     if own is None:
-        return kp.optimizers.Adam(3e-4 if rate is None else rate)
-    if rate is not None:
-        own.learning_rate = rate
+        return kp.optimizers.Adam(**given | {"global_clipnorm": given.get("global_clipnorm") or None})
+    own.learning_rate = given.pop("learning_rate", own.learning_rate)
+    if given:
+        wrong = [ours for ours, theirs in ADAM.items() if theirs in given]
+        raise ValueError(
+            f"The alphas of {args.method} have an optimizer of their own, with a learning rate alone. "
+            f"Received: {long_runs.flags(wrong)}"
+        )
     return own
 
 
