@@ -64,6 +64,7 @@ def search(config, batches, gate):
             order=config["order"],
             hvp=config["hvp"],
             remat=config.get("remat", False),
+            method=config.get("method", "darts"),
             synchronized=config.get("synchronized", False),
         )
         supernet.compile()
