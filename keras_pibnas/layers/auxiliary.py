@@ -15,9 +15,13 @@ class AuxiliaryHead(keras.layers.Layer):
     Larger inputs are averaged over what the 2x2 convolution leaves; for 8x8 that is one pixel, as published.
 
     Args: classes: number of logits. Call: x (B, H, W, C) with H, W >= 8 -> logits (B, classes).
+
+    Example:
+        >>> kp.layers.AuxiliaryHead(10)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 10])
     """
 
-    def __init__(self, classes, **kwargs):
+    def __init__(self, classes: int, **kwargs):
         super().__init__(**kwargs)
         self.classes = classes
 

@@ -16,10 +16,23 @@ class ConvBN(keras.layers.Layer):
 
     Args: inputs: I; outputs: O, of one branch; kernel_size: k; strides; groups: of one branch; affine; branches: E;
     bias: whether the convolution has one.
+
+    Example:
+        >>> kp.layers.ConvBN(4, 8)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 8])
     """
 
     def __init__(
-        self, inputs, outputs, kernel_size=1, strides=1, groups=1, affine=True, branches=1, bias=False, **kwargs
+        self,
+        inputs: int,
+        outputs: int,
+        kernel_size: int = 1,
+        strides: int = 1,
+        groups: int = 1,
+        affine: bool = True,
+        branches: int = 1,
+        bias: bool = False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.inputs, self.outputs, self.kernel_size, self.strides = inputs, outputs, kernel_size, strides
@@ -73,9 +86,23 @@ class Conv(ConvOp):
 
     Args: as `Op`; kernel_size: k, odd; groups: a divisor of the channels; bias: whether the convolution has a bias
     where its BN is not affine, as in NAS-Bench-201's supernets: in training that BN takes it out again.
+
+    Example:
+        >>> kp.layers.Conv(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, groups=1, bias=False, **kwargs):
+    def __init__(
+        self,
+        channels: int,
+        strides: int = 1,
+        affine: bool = True,
+        branches: int = 1,
+        kernel_size: int = 3,
+        groups: int = 1,
+        bias: bool = False,
+        **kwargs,
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size, self.groups = check_kernel_size(self, kernel_size), check_groups(self, groups)
         self.bias = bias
@@ -103,15 +130,27 @@ def check_groups(layer, groups):
     return groups
 
 
-def depthwise_conv(channels, strides=1, affine=True, branches=1, kernel_size=3, **kwargs):
-    """`Conv` with a group for every channel."""
+def depthwise_conv(
+    channels: int, strides: int = 1, affine: bool = True, branches: int = 1, kernel_size: int = 3, **kwargs
+) -> keras.layers.Layer:
+    """`Conv` with a group for every channel.
+
+    Example:
+        >>> kp.layers.depthwise_conv(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
+    """
     return Conv(channels, strides, affine, branches, kernel_size, groups=channels, **kwargs)
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
 class Linear(Op):
     """W x + b at every pixel, at stride 2 at every second one, and nothing else. Args: as `Op`; affine: whether b is
-    there (without it the op is linear in the strict sense)."""
+    there (without it the op is linear in the strict sense).
+
+    Example:
+        >>> kp.layers.Linear(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
+    """
 
     def build(self, input_shape):
         super().build(input_shape)

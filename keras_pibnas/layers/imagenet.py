@@ -44,6 +44,10 @@ class ImageNetStem(_Stem):
     """3x3 stride 2 to C / 2, BN, ReLU, 3x3 stride 2 to C, BN: (B, H, W, C') -> (B, ceil(H / 4), ceil(W / 4), channels).
 
     `stem0` of DARTS's network for ImageNet. Args: channels: C, even.
+
+    Example:
+        >>> kp.layers.ImageNetStem(4)(np.ones((1, 64, 64, 3), "float32")).shape
+        TensorShape([1, 16, 16, 4])
     """
 
     strides = 4
@@ -61,6 +65,10 @@ class StemReduction(_Stem):
     """ReLU, 3x3 stride 2, BN: (B, H, W, C') -> (B, ceil(H / 2), ceil(W / 2), channels).
 
     `stem1` of DARTS's network for ImageNet. Args: channels.
+
+    Example:
+        >>> kp.layers.StemReduction(4)(np.ones((1, 16, 16, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
     strides = 2
@@ -90,6 +98,10 @@ class ImageNetAuxiliaryHead(AuxiliaryHead):
     are averaged over what the 2x2 convolution leaves.
 
     Args: classes: number of logits. Call: x (B, H, W, C) with H, W >= 2 -> logits (B, classes).
+
+    Example:
+        >>> kp.layers.ImageNetAuxiliaryHead(10)(np.ones((1, 7, 7, 4), "float32")).shape
+        TensorShape([1, 10])
     """
 
     def build(self, input_shape):

@@ -14,9 +14,13 @@ class ResidualBlock(keras.layers.Layer):
 
     NAS-Bench-201 (arXiv:2001.00326), section 2. Args: channels: of the output.
     Call: x (B, H, W, C) -> (B, ceil(H / 2), ceil(W / 2), channels).
+
+    Example:
+        >>> kp.layers.ResidualBlock(8)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 4, 4, 8])
     """
 
-    def __init__(self, channels, **kwargs):
+    def __init__(self, channels: int, **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
 
