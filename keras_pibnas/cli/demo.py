@@ -36,7 +36,10 @@ def searched(searcher, seed, directory):
     """Searches, records and draws the search; the genotype found."""
     directory.mkdir()
     searcher.search(seed, [kp.callbacks.SearchRecorder(directory), kp.callbacks.TimeLeft()])
-    search.draw(directory, searcher.supernet)
+    search.draw_cells(searcher.supernet, directory)
+    kp.analysis.training_curves(directory / "history.csv", directory / "curves.png")
+    history, primitives = kp.analysis.read_alphas(directory / "alphas.npz")
+    kp.analysis.alpha_curves(history["normal"], primitives, directory / "alphas_normal.png")
     return searcher.supernet.genotype()
 
 
@@ -80,7 +83,6 @@ FILES = {
     "search/normal.png": "its normal cell",
     "search/reduction.png": "its reduction cell, which is the same in all",
     "search/alphas_normal.png": "how the weights of the ops moved, normal cell",
-    "search/alphas_reduction.png": "the same, reduction cell",
     "search/genotypes.jsonl": "the genotype of every epoch",
     "search/curves.png": "losses and accuracies of the search",
     "searched/model.keras": "the trained discrete network, for inference",
