@@ -215,7 +215,8 @@ class ReplicatedMixin:
         return self._measured(x, y, y_pred, sample_weight, loss)
 
     def _agree_on_statistics(self, images):
-        norms = [layer for layer in self._flatten_layers() if isinstance(layer, BatchNorm) and not layer.synchronized]
+        layers = [layer for layer in self._flatten_layers() if isinstance(layer, BatchNorm)]
+        norms = [layer for layer in layers if layer.trainable and not layer.synchronized]
         variables = [variable for layer in norms for variable in layer.non_trainable_variables]
         if variables:
             used = engine.current()

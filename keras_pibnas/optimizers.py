@@ -277,6 +277,9 @@ def apply(optimizer: keras.Optimizer, gradients: Sequence, variables: Sequence) 
         >>> weight.numpy().tolist()
         [0.5]
     """
+    if not variables:  # all are frozen; Keras would not count the step
+        optimizer.iterations.assign_add(1)
+        return
     if not isinstance(getattr(optimizer, "inner_optimizer", optimizer), _GlobalClipping):
         gradients = [gradient / replica_count() for gradient in gradients]
     with holding(_SUMMED):

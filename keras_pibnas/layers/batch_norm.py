@@ -40,7 +40,7 @@ class BatchNorm(keras.layers.Layer):
     Call arguments:
         x: (B, H, W, C) or (B, C).
         mix: (E,) or None; weights of the E equal blocks of channels, multiplied into the output.
-        training: batch statistics when true, moving ones else.
+        training: batch statistics when true, moving ones else; frozen (trainable=False), it has moving ones always.
     """
 
     def __init__(self, affine=True, momentum=0.9, epsilon=1e-5, synchronized=None, **kwargs):
@@ -75,6 +75,7 @@ class BatchNorm(keras.layers.Layer):
 
     def unshifted(self, x, mix=None, training=False):
         """(y, offset), whose sum is the output; x (B, H, W, C), offset (C,) or None for zero."""
+        training = self.moves(training)
         kernels = self._one_kernel(x) if training else None
         if kernels:
             x, shift = _without_mean(x, kernels)
@@ -92,7 +93,7 @@ class BatchNorm(keras.layers.Layer):
 
         kernel: (kh, kw, I, C), or (k, k, C, 1) of a depthwise convolution.
         """
-        if training:
+        if self.moves(training):
             return self.unshifted(convolve(x, kernel), mix, True)
         scale, offset = self.coefficients(self.moving_mean, self.moving_variance, mix)
         kernel = ops.cast(kernel, scale.dtype)
@@ -105,12 +106,16 @@ class BatchNorm(keras.layers.Layer):
         Its mean is that of x, convolved, and the convolution can take it off as a bias.
         """
         convolve = lambda x, k: pointwise(x, ops.cast(k, x.dtype))  # noqa: E731
-        kernels = self._one_kernel(x) if training else None
+        kernels = self._one_kernel(x) if self.moves(training) else None
         if not kernels:
             y, offset = self.after(convolve, x, kernel, mix, training)
             return (ops.relu(bias_add(y, offset)), None) if relu else (y, offset)
         shift = ops.stop_gradient(ops.reshape(convolve(kernels.mean(x), kernel), (-1,)))
         return self._in_one_kernel(kernels, bias_add(convolve(x, kernel), -shift), mix, shift, relu), None
+
+    def moves(self, training):
+        """Whether it normalizes by the batch and moves its statistics: in training, unless it is frozen."""
+        return bool(training) and self.trainable
 
     @property
     def synchronizes(self):

@@ -5,12 +5,13 @@ from keras import ops
 
 from keras_pibnas.engine.kernels import bias_add, convolution, depthwise, every_second, pointwise, tile
 from keras_pibnas.layers.batch_norm import BatchNorm, repeat
+from keras_pibnas.layers.composite import Composite
 from keras_pibnas.layers.op import Op, uniform
 from keras_pibnas.layers.pib_conv import weighted
 from keras_pibnas.layers.separable import check_kernel_size
 
 
-class ConvBN(keras.layers.Layer):
+class ConvBN(Composite):
     """k x k convolution in groups, without bias, then BN: (B, H, W, E * I) -> (B, ceil(H / strides), ..., E * O).
 
     With groups=1 the input may be (B, H, W, I), which all branches share, as for an `Op`.

@@ -6,10 +6,11 @@ from keras import ops
 from keras_pibnas.engine.kernels import convolution, pointwise
 from keras_pibnas.layers.auxiliary import AuxiliaryHead
 from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.composite import Composite
 from keras_pibnas.layers.op import uniform
 
 
-class _Stem(keras.layers.Layer):
+class _Stem(Composite):
     """3x3 convolutions of stride 2, each with BN, ReLU between them. Args: channels."""
 
     def __init__(self, channels, **kwargs):

@@ -28,7 +28,7 @@ class _Pool(SharedOp):
 
     def shared(self, x, mix=None, training=False, source=None):
         pooled = self.pool(x, self.strides, training)
-        if self.norm and not training:
+        if self.norm and not self.batch_norm.moves(training):
             norm = self.batch_norm
             scale, offset = norm.coefficients(norm.moving_mean, norm.moving_variance, mix)
             return pooled, ops.cast(scale, x.dtype), ops.cast(offset, x.dtype)

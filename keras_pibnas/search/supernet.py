@@ -266,7 +266,9 @@ class Supernet(CompiledStepMixin, keras.Model):
         rest = self.relaxed.method.rest if self._rests is None else 0.0
         held = [*self.architecture, *self.alpha_optimizer.variables] if rest else []
         before = [value_of(variable) for variable in held]
-        optimizers.apply(self.alpha_optimizer, gradient, self.architecture)
+        pairs = zip(gradient, self.architecture, strict=True)
+        moving = [(slope, variable) for slope, variable in pairs if variable.trainable]  # the others are frozen
+        optimizers.apply(self.alpha_optimizer, *map(list, zip(*moving, strict=True)) if moving else ([], []))
         for variable, value in zip(held, before, strict=True):
             variable.assign(ops.where(self.progress < rest, value, value_of(variable)))
 
@@ -385,8 +387,10 @@ class Supernet(CompiledStepMixin, keras.Model):
         return loss
 
     def _agreed(self, batch, statistics):
-        """Moved statistics that all replicas agree on: their mean."""
-        shares = [keras.backend.is_float_dtype(value.dtype) for value in statistics]
+        """Moved statistics that all replicas agree on: their mean. What is frozen has not moved."""
+        frozen = {id(v) for layer in self.network._flatten_layers() if not layer.trainable for v in layer.variables}
+        moved = [id(v) not in frozen for v in self.network.non_trainable_variables]
+        shares = [m and keras.backend.is_float_dtype(s.dtype) for m, s in zip(moved, statistics, strict=True)]
         means = replica_mean([v for v, has in zip(statistics, shares, strict=True) if has], ops.shape(batch[0])[0])
         means = iter(means)
         return [next(means) if has else value for value, has in zip(statistics, shares, strict=True)]
@@ -446,13 +450,26 @@ class Supernet(CompiledStepMixin, keras.Model):
         progress = float(self.progress.read_value())
         space = self.space.to_config()
         own = {"space": space, "name": self.name, "dtype": dtype, "method": method, "progress": progress}
-        return self.settings | own
+        return self.settings | own | {"frozen": self._frozen()}
+
+    def _frozen(self):
+        """What of `trainable` is False: {"layers": places among all layers, "architecture": places}."""
+        layers, architecture = list(self._flatten_layers()), self.architecture
+        places = [[i for i, part in enumerate(parts) if not part.trainable] for parts in (layers, architecture)]
+        return dict(zip(("layers", "architecture"), places, strict=True))
+
+    def _freeze(self, places):
+        for name, parts in (("layers", self._flatten_layers()), ("architecture", self.architecture)):
+            for i, part in enumerate(parts if places[name] else ()):
+                part.trainable = i not in places[name]
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        progress = config.pop("progress", 0.0)
+        progress, frozen = config.pop("progress", 0.0), config.pop("frozen", None)
         supernet = super().from_config(config, custom_objects)
+        if frozen:
+            supernet._freeze(frozen)
         supernet.progress.assign(progress)
         return supernet
 
