@@ -49,6 +49,7 @@ class ImageNetStem(_Stem):
     strides = 4
 
     def build(self, input_shape):
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})  # TensorFlow takes multiples, too
         self.add_conv(1, input_shape[-1], self.channels // 2)
         self.add_conv(2, self.channels // 2, self.channels)
 

@@ -60,6 +60,7 @@ class ConvStem(Composite):
 
     def build(self, input_shape):
         inputs = input_shape[-1]
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: inputs})  # TensorFlow takes multiples, too
         shape = (self.size, self.size, inputs, self.channels)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=uniform(inputs * self.size**2))
         self.norm = self.make_norm()
