@@ -129,10 +129,18 @@ def check_representative(model, images):
     return [[image[None]] for image in images]
 
 
-def in_float32(model):
+def in_float32(model: keras.Model) -> keras.Model:
     """The model in float32 with the same weights, whatever precision it was trained in; itself where that is float32.
 
     Runtimes have no bfloat16, and what is trained in low precision has float32 weights.
+
+    Args:
+        model: functional, of `build_network` or loaded from a .keras file.
+
+    Example:
+        >>> model = kp.build_network("PIBCONV", (8, 8, 1), num_classes=2, channels=2, layers=2)
+        >>> kp.interop.in_float32(model) is model
+        True
     """
     if all(layer.dtype_policy.name == "float32" for layer in model._flatten_layers()):
         return model
