@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_pibnas.search.check import PAIRS, check_pair
+from keras_pibnas.search.check import check_pair
 from keras_pibnas.training.batches import check_batch, describe
 
 
@@ -17,16 +17,17 @@ def fit_arguments(model, args, kwargs) -> dict:
     Arrays, (x, y) with or without sample weights, are paired here: with others given as y, or with their own last part
     (validation_split), which is then validated on, too, unless there is other validation data.
 
+    Other data is left to the train step, which may be a subclass's own.
+
     Raises:
-        ValueError: arrays that nothing says how to pair; other data than pairs; validation data that is.
+        ValueError: arrays that cannot be paired; validation data that are pairs, or of other images.
     """
     given = dict(inspect.signature(keras.Model.fit).bind(model, *args, **kwargs).arguments)
     given.pop("self")
-    if _are_arrays(given.get("x")):
+    if _can_be_paired(given):
         given = _paired_arrays(given)
-    elif isinstance(given.get("x"), tf.data.Dataset):
-        check_pair(given["x"].element_spec)
-    given.setdefault("shuffle", False)  # datasets shuffle themselves, and Keras warns where asked to
+    # Data that is not an array shuffles itself, and Keras warns where asked to.
+    given.setdefault("shuffle", hasattr(given.get("x"), "shape"))
     validation = given.get("validation_data")
     if isinstance(validation, tf.data.Dataset | tuple | list):
         check_batch(getattr(validation, "element_spec", validation), model.image_shape)
@@ -35,8 +36,11 @@ def fit_arguments(model, args, kwargs) -> dict:
     return given
 
 
-def _are_arrays(x):
-    return hasattr(x, "shape") or (isinstance(x, tuple | list) and len(x) in (2, 3) and hasattr(x[0], "shape"))
+def _can_be_paired(given):
+    """Whether there are arrays, and how to pair them is said."""
+    x, split = given.get("x"), given.get("validation_split")
+    batch = isinstance(x, tuple | list) and len(x) in (2, 3) and hasattr(x[0], "shape")
+    return (batch and isinstance(given.get("y"), tuple | list)) or (split and (batch or hasattr(x, "shape")))
 
 
 def _paired_arrays(given):
@@ -44,11 +48,9 @@ def _paired_arrays(given):
     x, y, weight = given.pop("x"), given.pop("y", None), given.pop("sample_weight", None)
     if isinstance(y, tuple | list) and isinstance(x, tuple | list):
         train, valid = _arrays(x), _arrays(y)
-    elif split:
+    else:
         train, valid = _split(_arrays(x if isinstance(x, tuple | list) else (x, y, weight)), split)
         given.setdefault("validation_data", valid)
-    else:
-        raise ValueError(f"{PAIRS} Received: {describe((x, y) if y is not None else x)}")
     shuffle = given.pop("shuffle", True)
     pairs = [_batches(arrays, batch_size, shuffle) for arrays in (train, valid)]
     if len(valid[0]) < len(train[0]):
@@ -93,6 +95,7 @@ def with_class_weight(pairs, class_weight: dict):
     """
     if not isinstance(pairs, tf.data.Dataset):
         raise ValueError(f"class_weight is for tf.data of pairs, or arrays. Received: {type(pairs).__name__}")
+    check_pair(pairs.element_spec)
     return pairs.map(lambda train, valid: (weighted(train, class_weight), weighted(valid, class_weight)))
 
 

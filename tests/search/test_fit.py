@@ -84,11 +84,11 @@ def test_a_shorter_validation_array_is_repeated():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     (
-        ({"x": batch()[0], "y": batch()[1]}, r"validation_split=0.5\). Received: \(ndarray of shape \(4, 8, 8, 3\), "),
+        ({"x": batch()[0], "y": batch()[1]}, r"validation_split=0.5\). Received: \(\w+ of shape \(\w+, 8, 8, 3\), "),
         ({"x": batch()[0], "validation_split": 0.5}, r"same number are wanted. Received: \(ndarray of"),
         ({"x": batch()[0], "y": [0, 1], "validation_split": 0.5}, "same number are wanted"),
         ({"x": batch()[0], "y": batch()[1], "validation_split": 0.9}, "both sides. Received: 0.9 of 4 images"),
-        ({"x": pairs().map(lambda train, valid: train)}, "trains on pairs .* Received: .TensorSpec"),
+        ({"x": pairs().map(lambda train, valid: train)}, r"trains on pairs .* Received: \(\w+ of"),
         ({"x": pairs(), "validation_data": pairs()}, r"wanted here, not pairs of batches. Received: \(\("),
         ({"x": pairs(), "validation_data": (batch(), batch())}, "not pairs of batches"),
         ({"x": pairs(), "validation_data": batch(shape=(8, 8, 1))}, SHAPE + r"\(\w+, 8, 8, 1\)"),
