@@ -75,7 +75,8 @@ class Engine:
 
     def norm(self, tensors: Sequence[Any]) -> Any:
         """The Euclidean norm of all tensors together: a scalar; no gradient need go through."""
-        return ops.sqrt(sum(ops.sum(ops.square(tensor)) for tensor in tensors))
+        wide = "float64" if any(keras.backend.standardize_dtype(t.dtype) == "float64" for t in tensors) else "float32"
+        return ops.sqrt(sum(ops.sum(ops.square(ops.cast(tensor, wide))) for tensor in tensors))
 
     def after(self, tensors: Sequence[Any], values: Any) -> Any:
         """A nest of values, to be read when the tensors have been computed: passes one by one take less memory."""

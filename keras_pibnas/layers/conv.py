@@ -5,11 +5,12 @@ from keras import ops
 
 from keras_pibnas.engine.kernels import bias_add, convolution, depthwise, every_second, pointwise
 from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.composite import Composite
 from keras_pibnas.layers.op import Op, uniform
 from keras_pibnas.layers.separable import check_kernel_size
 
 
-class ConvBN(keras.layers.Layer):
+class ConvBN(Composite):
     """k x k convolution in groups, then BN: (B, H, W, E * I) -> (B, ceil(H / strides), ..., E * O).
 
     With groups=1 the input may be (B, H, W, I), which all branches share, as for an `Op`.

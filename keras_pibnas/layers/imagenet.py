@@ -6,11 +6,12 @@ from keras import ops
 from keras_pibnas.engine.kernels import convolution, pointwise
 from keras_pibnas.layers.auxiliary import AuxiliaryHead
 from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.composite import Composite
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.layers.preprocess import STEMS
 
 
-class _Stem(keras.layers.Layer):
+class _Stem(Composite):
     """3x3 convolutions of stride 2, each with BN, ReLU between them. Args: channels."""
 
     def __init__(self, channels, **kwargs):
@@ -53,6 +54,7 @@ class ImageNetStem(_Stem):
     strides = 4
 
     def build(self, input_shape):
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})  # TensorFlow takes multiples, too
         self.add_conv(1, input_shape[-1], self.channels // 2)
         self.add_conv(2, self.channels // 2, self.channels)
 

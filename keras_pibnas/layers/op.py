@@ -4,6 +4,7 @@ import keras
 
 from keras_pibnas.engine.kernels import tile
 from keras_pibnas.layers.batch_norm import repeat
+from keras_pibnas.layers.composite import Composite
 
 
 def uniform(fan_in):
@@ -12,7 +13,7 @@ def uniform(fan_in):
     return keras.initializers.RandomUniform(-bound, bound)
 
 
-class Op(keras.layers.Layer):
+class Op(Composite):
     """An operation on an edge, or on all `branches` edges of a bundle in one pass.
 
     Args:

@@ -5,13 +5,14 @@ from keras import ops
 
 from keras_pibnas.engine.kernels import convolution
 from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.composite import Composite
 from keras_pibnas.layers.layer_norm import LayerNorm
 from keras_pibnas.layers.op import uniform
 from keras_pibnas.layers.skip import FactorizedReduce
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
-class ReLUConvBN(keras.layers.Layer):
+class ReLUConvBN(Composite):
     """ReLU, 1x1 convolution, BN: (B, H, W, C') -> (B, H, W, channels). DARTS, preprocessing of a cell.
 
     Args: channels: of the output; affine: whether BN has gamma and beta.
@@ -48,7 +49,7 @@ def preprocess(channels, inputs, reduction, affine=True, **kwargs):
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
-class ConvStem(keras.layers.Layer):
+class ConvStem(Composite):
     """3x3 convolution, BN: (B, H, W, C') -> (B, H, W, channels). DARTS, the stem for CIFAR. Args: channels."""
 
     size, strides, padding = 3, 1, 1
@@ -59,6 +60,7 @@ class ConvStem(keras.layers.Layer):
 
     def build(self, input_shape):
         inputs = input_shape[-1]
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: inputs})  # TensorFlow takes multiples, too
         shape = (self.size, self.size, inputs, self.channels)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=uniform(inputs * self.size**2))
         self.norm = self.make_norm()

@@ -4,12 +4,13 @@ import keras
 from keras import ops
 
 from keras_pibnas.engine.kernels import pointwise
+from keras_pibnas.layers.composite import Composite
 from keras_pibnas.layers.conv import ConvBN
 from keras_pibnas.layers.op import uniform
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
-class ResidualBlock(keras.layers.Layer):
+class ResidualBlock(Composite):
     """ReLU, 3x3 stride 2, BN, ReLU, 3x3, BN; beside it average pool 2x2 and 1x1 without BN; their sum.
 
     NAS-Bench-201 (arXiv:2001.00326), section 2. Args: channels: of the output.

@@ -6,8 +6,13 @@ import numpy as np
 
 from keras_pibnas import topology
 from keras_pibnas.engine.replicas import strategy_replicas
+from keras_pibnas.training.batches import describe
 
 HVPS = ("exact", "finite_difference")
+PAIRS = (
+    "A supernet trains on pairs ((x, y), (x_valid, y_valid)) of batches, with sample weights (x, y, w) where there are "
+    "any, such as keras_pibnas.data.bilevel(train, valid) gives; or on arrays: fit(x, y, validation_split=0.5)."
+)
 
 
 def check_nodes(nodes):
@@ -61,18 +66,9 @@ def check_pair(data):
     if isinstance(data, tuple | list) and len(data) == 3 and data[2] is None:
         data = data[:2]
     if not isinstance(data, tuple | list) or len(data) != 2 or not all(_is_batch(part) for part in data):
-        raise ValueError(
-            "A supernet trains on pairs ((x, y), (x_valid, y_valid)), such as keras_pibnas.data.bilevel(train, valid) "
-            f"gives. Received: {_describe(data)}"
-        )
+        raise ValueError(f"{PAIRS} Received: {describe(data)}")
     return data
 
 
 def _is_batch(part):
     return isinstance(part, tuple | list) and len(part) in (2, 3)
-
-
-def _describe(data):
-    if isinstance(data, tuple | list):
-        return f"({', '.join(_describe(part) for part in data)})"
-    return f"{type(data).__name__} of shape {tuple(getattr(data, 'shape', ()))}"

@@ -73,11 +73,12 @@ def methods(strategy, names):
 
 
 def fits(strategy, make, data):
-    """State and history of the same fit on one device and on two; 3 steps, the last of one image."""
-    one = small_runs.fitted(make(), data(), small_runs.batches(5, 4, 2))
+    """State and history of the same fit on one device and on two, classes weighted; 3 steps, the last of one image."""
+    weights = {0: 2.0, 2: 0.5}
+    one = small_runs.fitted(make(), data(), small_runs.batches(5, 4, 2), class_weight=weights)
     with strategy.scope():
         model = make()
-    two = small_runs.fitted(model, data(), small_runs.batches(5, 4, 2))
+    two = small_runs.fitted(model, data(), small_runs.batches(5, 4, 2), class_weight=weights)
     return {"one": one, "two": two, "copies": {name: spread(v) for name, v in copies(model).items()}}
 
 
