@@ -41,9 +41,20 @@ class BatchNorm(keras.layers.Layer):
         x: (B, H, W, C) or (B, C).
         weights: (E,) or None; they are multiplied into the output, one for each of E equal blocks of channels.
         training: batch statistics when true, moving ones else; frozen (trainable=False), it has moving ones always.
+
+    Example:
+        >>> kp.layers.BatchNorm()(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, affine=True, momentum=0.9, epsilon=1e-5, synchronized=None, **kwargs):
+    def __init__(
+        self,
+        affine: bool = True,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        synchronized: bool | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.affine, self.momentum, self.epsilon = affine, momentum, epsilon
         self.synchronized = synchronized_by_default() if synchronized is None else synchronized

@@ -1,5 +1,7 @@
 """The ImageNet network of DARTS: its two stems and its auxiliary head."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -82,10 +84,14 @@ class StemReduction(_Stem):
         return self.conv(1, ops.relu(x), training)
 
 
-def make_stems(stem: str, channels: int, dtype=None) -> list:
+def make_stems(stem: str, channels: int, dtype: Any = None) -> list:
     """The layers of a stem, each of which reads the one before: one, or `ImageNetStem` and `StemReduction`.
 
     Args: stem: its name; channels: of the output; dtype: policy.
+
+    Example:
+        >>> [type(layer).__name__ for layer in kp.layers.make_stems("conv3x3", 48)]
+        ['ConvStem']
     """
     if stem == "imagenet":
         return [ImageNetStem(channels, dtype=dtype, name="stem_0"), StemReduction(channels, dtype=dtype, name="stem_1")]
