@@ -37,8 +37,9 @@ def test_a_supernet():
     finally:
         tf.config.run_functions_eagerly(False)
     for got, kind in zip(gradient, KINDS, strict=True):
-        want = OUTPUTS[f"gradient_{kind}"]
-        assert np.linalg.norm(got - want) < 1e-3 * np.linalg.norm(want)
+        want = OUTPUTS[f"gradient_{kind}"]  # of two cells, both reduce: nothing moves the normal cell's alphas
+        assert np.linalg.norm(got - want) <= 1e-3 * np.linalg.norm(want)
+    assert np.abs(OUTPUTS["gradient_reduce"]).max() > 0
 
 
 def test_a_network():
