@@ -162,14 +162,15 @@ def print_table(rows):
         print("  ".join([name.ljust(widths[0]), *cells]))
 
 
-def parser(description):
-    """The options that all commands share."""
+def parser(description, peers=True):
+    """The options that all commands share; those about the peer where one is measured."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--layout", choices=LAYOUTS, default="both", help="memory layouts of the peer")
-    parser.add_argument("--only", choices=["ours", "peer"], help="measure one side alone")
-    parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has PyTorch")
+    if peers:
+        parser.add_argument("--layout", choices=LAYOUTS, default="both", help="memory layouts of the peer")
+        parser.add_argument("--only", choices=["ours", "peer"], help="measure one side alone")
+        parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has PyTorch")
     parser.add_argument("--steps", type=int, default=5, help="measured steps, after two that are not")
     parser.add_argument("--threads", type=int, default=2, help="threads, and cores, of each process")
     parser.add_argument("--image-side", type=int, default=32, help="pixels")

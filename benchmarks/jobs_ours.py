@@ -74,6 +74,7 @@ def search(config, batches, gate):
             remat=config.get("remat", False),
             synchronized=config.get("synchronized", False),
             dtype=config.get("dtype"),
+            method=config.get("method", "darts"),
         )
         supernet.compile(engine=config.get("engine"))
     fit(supernet, tuple(batches), gate)

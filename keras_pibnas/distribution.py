@@ -12,6 +12,7 @@ from keras import ops, tree
 from keras_pibnas import engine, optimizers
 from keras_pibnas.engine.replicas import on_real_images, replica_count, replica_mean, replica_sum
 from keras_pibnas.layers import BatchNorm
+from keras_pibnas.training.batches import check_batch, with_images, wrong_sizes
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -117,7 +118,7 @@ def _last_line(error):
     return (told or [type(error).__name__])[-1]
 
 
-def global_part(loss: Any, count: Any, function: Any = None) -> Any:
+def global_part(loss: Any, count: Any, function: Any = None, sample_weight: Any = None) -> Any:
     """What this replica adds to the loss of the global batch.
 
     Keras divides the mean over the images of a replica by the number of replicas, which is right where all have
@@ -127,9 +128,11 @@ def global_part(loss: Any, count: Any, function: Any = None) -> Any:
         loss: what Keras's `compute_loss` gave on this replica.
         count: images on this replica; 0 is right too.
         function: the loss that was compiled, or a nest of them; sums (reduction="sum") are parts already.
+        sample_weight: of the images, or None; its sum counts in place of the images where the loss divides by that
+            (reduction="mean_with_sample_weight").
 
     Raises:
-        ValueError: some of several losses are sums and some are means.
+        ValueError: of several losses, some are reduced in another way than others.
 
     Example:
         >>> float(kp.distribution.global_part(keras.ops.convert_to_tensor(2.0), count=8))  # one replica: all of it
@@ -139,11 +142,13 @@ def global_part(loss: Any, count: Any, function: Any = None) -> Any:
     if replicas == 1:
         return loss
     loss = ops.sum(loss)  # Keras leaves a loss of no images at shape (0,), where it knows that there are none
-    sums = {getattr(one, "reduction", None) == "sum" for one in tree.flatten(function)}
-    if sums == {True}:
-        return loss
-    if True in sums:
+    kinds = {getattr(one, "reduction", None) for one in tree.flatten(function)}
+    special = kinds & {"sum", "mean_with_sample_weight"}
+    if special and len(kinds) > 1:
         raise ValueError(f"Under a strategy all losses should be means, or all sums. Received: {function}")
+    if "sum" in special:
+        return loss
+    count = ops.sum(sample_weight) if special and sample_weight is not None else count
     count = ops.cast(count, loss.dtype)
     return loss * (replicas * count / replica_sum(count))
 
@@ -194,19 +199,41 @@ class ReplicatedMixin:
         """As keras.Model.fit. Raises `WorkerLost` where another machine's process dies."""
         if keras.backend.backend() != "tensorflow":
             return super().fit(*args, **kwargs)
-        with ending_together():
+        with ending_together(), wrong_sizes(self.image_shape):
             return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """As keras.Model.evaluate."""
+        with wrong_sizes(self.image_shape):
+            return super().evaluate(*args, **kwargs)
+
+    def predict(self, *args, **kwargs):
+        """As keras.Model.predict."""
+        with wrong_sizes(self.image_shape):
+            return super().predict(*args, **kwargs)
+
+    @property
+    def image_shape(self):
+        """(H, W, C) of the images that the model takes."""
+        return tuple(self.inputs[0].shape[1:])
 
     def engine_in_use(self):
         """A context in which the engine of this model's steps is in use: XLA cannot compile the others' kernels."""
         return engine.use("plain" if getattr(self, "jit_compile", False) else None)
 
+    def _with_images(self, args):
+        """The arguments of a step, of which data is the last."""
+        if keras.backend.backend() != "tensorflow":
+            return args
+        return (*args[:-1], with_images(args[-1], self.image_shape))
+
     def train_step(self, *args):
+        args = self._with_images(args)
         with self.engine_in_use() as used, used.own_tapes():
             return super().train_step(*args) if replica_count() == 1 else self._replicated_train_step(*args)
 
-    def _replicated_train_step(self, *args):
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
+    def _replicated_train_step(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             y_pred, loss = self._seen(x, y, sample_weight, training=True)
             scaled = self.optimizer.scale_loss(loss)
@@ -215,22 +242,25 @@ class ReplicatedMixin:
         return self._measured(x, y, y_pred, sample_weight, loss)
 
     def _agree_on_statistics(self, images):
-        norms = [layer for layer in self._flatten_layers() if isinstance(layer, BatchNorm) and not layer.synchronized]
+        layers = [layer for layer in self._flatten_layers() if isinstance(layer, BatchNorm)]
+        norms = [layer for layer in layers if layer.trainable and not layer.synchronized]
         variables = [variable for layer in norms for variable in layer.non_trainable_variables]
         if variables:
             used = engine.current()
             used.assign(variables, replica_mean(used.read(variables), images))
 
     def test_step(self, *args):
+        args = self._with_images(args)
         with self.engine_in_use():
             return super().test_step(*args) if replica_count() == 1 else self._replicated_test_step(*args)
 
-    def _replicated_test_step(self, *args):
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
+    def _replicated_test_step(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         y_pred, loss = self._seen(x, y, sample_weight, training=False)
         return self._measured(x, y, y_pred, sample_weight, loss)
 
     def predict_step(self, *args):
+        args = self._with_images(args)
         with self.engine_in_use():
             return super().predict_step(*args)
 
@@ -242,7 +272,7 @@ class ReplicatedMixin:
     def _seen(self, x, y, sample_weight, training):
         y_pred = on_real_images(lambda x: self(x, training=training), x)
         loss = self.compute_loss(x, y, y_pred, sample_weight, training)
-        return y_pred, global_part(loss, ops.shape(x)[0], self.loss)
+        return y_pred, global_part(loss, ops.shape(x)[0], self.loss, sample_weight)
 
     def _measured(self, x, y, y_pred, sample_weight, loss):
         self.loss_tracker.update_state(replica_sum(loss), sample_weight=ops.shape(x)[0])
@@ -271,6 +301,7 @@ class ReplicatedMixin:
         """As Keras's, from `_symbolic_outputs`: the model itself has been built, and need not be traced for them."""
         if keras.backend.backend() != "tensorflow":
             return super()._symbolic_build(iterator=iterator, data_batch=data_batch)
+        check_batch(data_batch, self.image_shape)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data_batch)
         if y is None:
             raise ValueError(

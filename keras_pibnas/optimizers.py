@@ -78,9 +78,8 @@ class SGD(_GlobalClipping):
     def build(self, variables):
         if self.built:
             return
-        with engine.current().building():
-            super().build(variables)
-            self.velocities = self.add_optimizer_variables(variables, "velocity")
+        super().build(variables)
+        self.velocities = self.add_optimizer_variables(variables, "velocity")
 
     def update_step(self, gradient, variable, learning_rate):
         velocity = self.velocities[self._get_variable_index(variable)]
@@ -156,9 +155,8 @@ class Adam(_GlobalClipping):
     def build(self, variables):
         if self.built:
             return
-        with engine.current().building():
-            super().build(variables)
-            self.first, self.second = self.add_optimizer_variables(variables, ("first", "second"))
+        super().build(variables)
+        self.first, self.second = self.add_optimizer_variables(variables, ("first", "second"))
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
@@ -277,6 +275,9 @@ def apply(optimizer: keras.Optimizer, gradients: Sequence, variables: Sequence) 
         >>> weight.numpy().tolist()
         [0.5]
     """
+    if not variables:  # all are frozen; Keras would not count the step
+        optimizer.iterations.assign_add(1)
+        return
     if not isinstance(getattr(optimizer, "inner_optimizer", optimizer), _GlobalClipping):
         gradients = [gradient / replica_count() for gradient in gradients]
     with holding(_SUMMED):

@@ -56,6 +56,15 @@ class Topology:
         return KINDS[:1] if self.inputs == 1 else KINDS
 
     @property
+    def layers(self) -> int:
+        """How many layers a supernet has as published: 8 cells; in a chain 15, and two residual blocks."""
+        return 17 if self.inputs == 1 else 8
+
+    def kept(self, node: int) -> int:
+        """How many edges of a node a genotype lists."""
+        return self.inputs + node if self.keep is None else min(self.keep, self.inputs + node)
+
+    @property
     def states(self) -> tuple:
         """The states that leave the cell."""
         nodes = tuple(range(self.inputs, self.inputs + self.nodes))
@@ -159,6 +168,7 @@ class CellPlan:
         channels: of every node.
         in_channels_prev_prev, in_channels_prev: of input states 0 and 1, before preprocessing.
         out_channels: of the cell's output, channels times the number of states that it concatenates.
+        kind: of the cell.
 
     Example:
         >>> cell = kp.topology.plan(layers=3, channels=16)[1]
@@ -173,6 +183,10 @@ class CellPlan:
     in_channels_prev_prev: int
     in_channels_prev: int
     out_channels: int
+
+    @property
+    def kind(self) -> str:
+        return KINDS[self.reduction]
 
 
 def plan(
@@ -224,6 +238,7 @@ class ChainPlan:
         index: place in the network, from 0.
         reduction: a residual block that halves the side stands here, in place of a cell.
         channels: of the output; a block's input has half of them.
+        kind: of the cell; None of a block.
 
     Example:
         >>> kp.topology.chain_plan(layers=17, channels=16)[5]
@@ -233,6 +248,14 @@ class ChainPlan:
     index: int
     reduction: bool
     channels: int
+
+    @property
+    def kind(self) -> str | None:
+        return None if self.reduction else KINDS[0]
+
+    @property
+    def out_channels(self) -> int:
+        return self.channels
 
 
 def chain_plan(layers: int, channels: int) -> tuple:
@@ -259,6 +282,29 @@ def chain_plan(layers: int, channels: int) -> tuple:
     return tuple(ChainPlan(index, index in reductions, count) for index, count in enumerate(counts))
 
 
+def network_plan(topology: Topology, layers: int, channels: int, stem: str = "conv3x3") -> tuple:
+    """The cells of a network, first to last: as `plan`, or in a chain as `chain_plan`.
+
+    Raises:
+        ValueError: a count out of range, or cells that no network has; the message names the value.
+
+    Example:
+        >>> chain = kp.topology.Topology(inputs=1, nodes=3, keep=None, output="last")
+        >>> len(kp.topology.network_plan(chain, layers=17, channels=16))
+        17
+    """
+    width = output_width(topology.output, len(topology.states))
+    if topology.inputs > 2:
+        raise ValueError(f"Cells read the one or two cells before them. Received: inputs={topology.inputs}")
+    if topology.inputs == 2:
+        return plan(layers, channels, width, width, stem_channels(stem, channels), after_reduction=stem == "imagenet")
+    if stem != "conv3x3":
+        raise ValueError(f"A chain of cells has the stem conv3x3. Received: stem={stem!r}")
+    if width > 1:
+        raise ValueError(f"Cells of a chain give as many channels as they take. Received: output={topology.output!r}")
+    return chain_plan(layers, channels)
+
+
 def auxiliary_index(layers: int) -> int:
     """Index of the cell whose output feeds the auxiliary head: the second reduction.
 
@@ -280,14 +326,14 @@ def _check(layers, channels, normal_states, reduce_states):
             raise ValueError(f"A cell concatenates at least one state. Received: {name}={states}")
 
 
-def stem_channels(stem: str, channels: int) -> int:
-    """Channels that a stem gives, by those of a node in the first cell.
+def stem_channels(stem: str, channels: int, inputs: int = 2) -> int:
+    """Channels that a stem gives, by those of a node in the first cell; in a chain (inputs=1) as many.
 
     Example:
         >>> kp.topology.stem_channels("conv3x3", 16)
         48
     """
-    return _STEM_MULTIPLIER[stem] * channels
+    return channels if inputs == 1 else _STEM_MULTIPLIER[stem] * channels
 
 
 def check_images(input_shape: tuple[int, int, int], num_classes: int, stem: str) -> None:

@@ -12,10 +12,12 @@ BASE = {"onednn", "genotypes", "genotype_forms", "topology", "skeleton", "engine
 BASE |= {"schedules"}
 MIDDLE = {
     "optimizers": {"engine"},
-    "distribution": {"engine", "layers", "optimizers"},
+    "distribution": {"engine", "layers", "optimizers", "training"},
     "costs": {"engine", "layers", "topology"},
     "methods": {"layers", "spaces", "costs", "genotypes", "topology"},
-    "search": {"methods", "spaces", "layers", "genotypes", "topology", "optimizers", "distribution", "engine"},
+    "search": {
+        "methods", "spaces", "layers", "genotypes", "topology", "optimizers", "distribution", "engine", "training",
+    },  # fmt: skip
     "network": {"spaces", "layers", "genotypes", "topology", "distribution", "engine"},
 }
 TOP = ("analysis", "interop", "runs")

@@ -42,7 +42,7 @@ def public():
     return found
 
 
-PUBLIC = {name: value for name, value in public().items() if not name.startswith("layers.")}
+PUBLIC = public()
 
 
 def signature_of(value):

@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import fields
 
+from keras_pibnas import tabular
 from keras_pibnas.tabular import OPS, CellSpace, Settings
 
 
@@ -20,12 +21,15 @@ def main(argv=None):
     build.add_argument("--jobs", type=int, default=2, help="processes")
     spread.add_argument("--cells", type=int, default=24, help="cells drawn at random")
     spread.add_argument("--seeds", type=int, default=3, help="trainings of each")
+    check = commands.add_parser("check", help="train some cells of a table again: do they meet it?")
+    check.add_argument("--table", default="digits", help="a table that is shipped, or a file")
+    check.add_argument("--cells", type=int, default=3, help="cells drawn at random")
     worker = commands.add_parser("worker", help="what `build` starts")
     for name in ("out", "share", "shard"):
         worker.add_argument(f"--{name}", required=True)
     args = parser.parse_args(argv)
     try:
-        return {"build": run_build, "spread": run_spread, "worker": run_worker}[args.command](args)
+        return RUN[args.command](args)
     except ValueError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
@@ -57,6 +61,14 @@ def run_spread(args):
     build.spread(*settings_of(args), args.cells, args.seeds, lambda text: print(text, flush=True))
 
 
+def run_check(args):
+    from benchmarks.tabular import build
+
+    one_thread()
+    if not build.check(tabular.load(args.table), args.cells, lambda text: print(text, flush=True)):
+        raise SystemExit("They do not meet the table.")
+
+
 def run_worker(args):
     from benchmarks.tabular import build
 
@@ -71,6 +83,8 @@ def one_thread():
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
+
+RUN = {"build": run_build, "spread": run_spread, "check": run_check, "worker": run_worker}
 
 if __name__ == "__main__":
     main()

@@ -165,6 +165,28 @@ def versions():
     return {"tensorflow": tf.__version__, "keras": keras.__version__, "keras_pibnas": kp.__version__}
 
 
+def check(table, count, write=print):
+    """Trains some cells of a table again, from seed 0. Returns whether all meet it.
+
+    To the image on the processor and with the versions that it was made with; else within four standard deviations over
+    the seeds of one cell.
+    """
+    from benchmarks.tabular.network import Networks
+
+    splits = table.settings.splits()
+    networks, order = Networks(table.settings, table.space, splits), table.settings.order(splits, 0)
+    now = {"processor": processor(), "versions": versions()}
+    exact = all(now[name] == table.about[name] for name in now)
+    allowed = 0 if exact else 4 * table.spread().seeds
+    met = True
+    for cell in np.random.default_rng(1).choice(len(table), count, replace=False):
+        correct = networks.train(table.space.cells[cell], 0, order)[1]
+        accuracy, known = correct / len(splits.arrays["test"][1]), table.test[cell, 0]
+        met &= abs(accuracy - known) <= allowed + 1e-9
+        write(f"{table.space.cells[cell]}: test {accuracy:.4f}, in the table {known:.4f}")
+    return bool(met)
+
+
 def spread(settings, space, count, seeds, write=print):
     """Trains some cells drawn at random, each from some seeds: (cells, seeds, 2), accuracies of valid and test."""
     from benchmarks.tabular.network import Networks

@@ -3,6 +3,8 @@
 Matplotlib is imported when something is drawn, not before.
 """
 
+from keras_pibnas.search.curvature import hessian_eigenvalues
+
 from . import closed_form
 from .alphas import crossings, favoured, genotype_weights, op_weights, read_alphas
 from .cell_model import cell_model, plot_cell_graphviz
@@ -14,7 +16,7 @@ from .gradcam import grad_cam, gradcam_figure, upsample
 from .history import error_curve, read_history, training_curves
 from .landscape import regret_plot, results_plot, table_plot
 from .memory import activation_timeline, peak_activation_memory
-from .profile import LayerProfile, Profile, profile
+from .profile import LayerProfile, Profile, latencies, profile
 from .roofline import machine_roofs, roofline_plot
 from .space_size import (
     darts_cell_size,
@@ -23,6 +25,7 @@ from .space_size import (
     network_dimensions,
     network_space_size,
     space_size,
+    supernet_weights,
     topology_paths,
 )
 from .style import op_color
@@ -55,6 +58,8 @@ __all__ = [
     "grad_cam",
     "fit_network",
     "gradcam_figure",
+    "hessian_eigenvalues",
+    "latencies",
     "machine_roofs",
     "nasnet_space_size",
     "network_dimensions",
@@ -76,6 +81,7 @@ __all__ = [
     "table_plot",
     "roofline_plot",
     "space_size",
+    "supernet_weights",
     "topology_paths",
     "training_curves",
     "upsample",

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from keras_pibnas.genotypes import Genotype
+from keras_pibnas.topology import Topology
 
 
 def read_alphas(path: str | Path) -> tuple:
     """Reads the `alphas.npz` of a search.
 
     Args:
-        path: of a file with the arrays normal and reduce, (epochs, edges, ops), and primitives, the op names.
+        path: of a file with the arrays normal and reduce, (epochs, edges, ops), and primitives, the op names; without
+            reduce where the cells stand in a chain.
 
     Returns:
         ({"normal": array, "reduce": array}, list of op names).
@@ -31,7 +33,8 @@ def read_alphas(path: str | Path) -> tuple:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("normal", "reduce", "primitives")}
+            wanted = [name for name in ("normal", "reduce", "primitives") if name in file or len(file.files) != 2]
+            arrays = {name: file[name] for name in wanted}
     except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} does not hold normal, reduce and primitives: {error}") from None
     primitives = [str(op) for op in arrays.pop("primitives")]
@@ -49,23 +52,23 @@ def op_weights(alphas: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def edge_ends(edge):
-    """(source state, node) of a row of alpha: rows go node by node; node i reads states 0 to i + 1."""
+def edge_ends(edge, inputs=2):
+    """(source state, node) of a row of alpha: rows go node by node; a node reads the inputs and all nodes before it."""
     node = 0
-    while edge >= node + 2:
-        edge, node = edge - node - 2, node + 1
+    while edge >= node + inputs:
+        edge, node = edge - node - inputs, node + 1
     return edge, node
 
 
-def edge_row(source, node):
+def edge_row(source, node, inputs=2):
     """The row of alpha of the edge from a source state to a node: the inverse of `edge_ends`."""
-    return node * (node + 3) // 2 + source
+    return Topology(inputs=inputs).edge_row(source, node)
 
 
-def edge_name(edge):
-    r"""Row 0 is "$c_{k-2}$ → 0", row 4 is "0 → 1"."""
-    source, node = edge_ends(edge)
-    return f"{('$c_{k-2}$', '$c_{k-1}$')[source] if source < 2 else source - 2} → {node}"
+def edge_name(edge, inputs=2):
+    r"""Row 0 is "$c_{k-2}$ → 0", row 4 is "0 → 1"; with one input row 0 is "$c_{k-1}$ → 0"."""
+    source, node = edge_ends(edge, inputs)
+    return f"{f'$c_{{k-{inputs - source}}}$' if source < inputs else source - inputs} → {node}"
 
 
 def genotype_weights(genotype: Genotype, alphas: Mapping[str, np.ndarray], primitives: Sequence[str]) -> dict:
@@ -91,7 +94,7 @@ def genotype_weights(genotype: Genotype, alphas: Mapping[str, np.ndarray], primi
     """
     return {
         which: [
-            _pair_weight(alpha, primitives, node, *pair)
+            _pair_weight(alpha, primitives, edge_row(pair[1], node, genotype.inputs), pair[0])
             for node, pairs in enumerate(genotype.cell(which).nodes)
             for pair in pairs
         ]
@@ -99,8 +102,9 @@ def genotype_weights(genotype: Genotype, alphas: Mapping[str, np.ndarray], primi
     }
 
 
-def _pair_weight(alpha, primitives, node, op, source):
-    row = edge_row(source, node)
+def _pair_weight(alpha, primitives, row, op):
+    if op == "none" and op not in primitives:
+        return 0.0  # stands for an edge that is not there
     if op not in primitives or row >= len(alpha):
         raise ValueError(
             f"The alphas have {len(alpha)} edges and the ops {', '.join(primitives)}. "

@@ -11,7 +11,11 @@ from keras_pibnas.analysis.alphas import checked, crossings, edge_ends, edge_nam
 
 
 def alpha_curves(
-    history: np.ndarray, primitives: Sequence[str], path: str | Path, edges: int | Sequence[int] | None = None
+    history: np.ndarray,
+    primitives: Sequence[str],
+    path: str | Path,
+    edges: int | Sequence[int] | None = None,
+    inputs: int = 2,
 ) -> Path:
     """Draws the softmaxed weights of the ops over the epochs.
 
@@ -21,6 +25,7 @@ def alpha_curves(
         path: where to write the picture.
         edges: None for all (small multiples, a node a row), a list of them, or one edge, which is drawn large
             with the crossings of the favoured op and skip_connect marked (PIBConv paper, Fig. 3a).
+        inputs: number of input states of a cell.
 
     Returns:
         The path.
@@ -35,15 +40,15 @@ def alpha_curves(
     """
     history, _ = checked(history, primitives)
     if isinstance(edges, numbers.Integral):
-        return _one_edge(history, primitives, path, edges)
+        return _one_edge(history, primitives, path, edges, inputs)
     if edges is None:
-        places = {edge: edge_ends(edge)[::-1] for edge in range(history.shape[1])}
+        places = {edge: edge_ends(edge, inputs)[::-1] for edge in range(history.shape[1])}
     else:
         places = {checked(history, primitives, edge)[1]: divmod(i, 4) for i, edge in enumerate(edges)}
-    return _many_edges(history, primitives, path, places)
+    return _many_edges(history, primitives, path, places, inputs)
 
 
-def _many_edges(history, primitives, path, places):
+def _many_edges(history, primitives, path, places, inputs):
     """Small multiples; `places` says the (row, column) of each edge."""
     rows, columns = (1 + max(place) for place in zip(*places.values(), strict=True))
     size = max(5.5, 0.6 + 1.7 * columns), 1.3 + 1.35 * rows
@@ -53,7 +58,7 @@ def _many_edges(history, primitives, path, places):
     for edge, (row, column) in places.items():
         ax = axes[row, column]
         lines = _draw_lines(ax, op_weights(history[:, edge]), primitives, 1.3)
-        style.tidy(ax, title=edge_name(edge))
+        style.tidy(ax, title=edge_name(edge, inputs))
         ax.tick_params(labelleft=column == 0, labelbottom=(row + 1, column) not in places.values())
         ax.set_ylabel("weight" if column == 0 else None, fontsize=9)
         ax.set_xlabel("epoch" if (row + 1, column) not in places.values() else None, fontsize=9)
@@ -62,7 +67,7 @@ def _many_edges(history, primitives, path, places):
     return style.save(figure, path)
 
 
-def _one_edge(history, primitives, path, edge):
+def _one_edge(history, primitives, path, edge, inputs):
     history, edge = checked(history, primitives, edge)
     figure, ax = style.new_figure(7.2, 4.2)
     weights = op_weights(history[:, edge])
@@ -71,7 +76,7 @@ def _one_edge(history, primitives, path, edge):
         lines[list(primitives).index(op)].set_linewidth(2.8)
     ax.set_xlim(0, max(1, len(weights) - 1))
     style.tidy(ax, "epoch", "weight of the op")
-    ax.set_title(f"Edge {edge}: {edge_name(edge)}", fontsize=10, loc="left", color=style.INK, pad=14)
+    ax.set_title(f"Edge {edge}: {edge_name(edge, inputs)}", fontsize=10, loc="left", color=style.INK, pad=14)
     _label_ends(ax, weights[-1], primitives)
     if "skip_connect" in primitives:
         skip = weights[:, list(primitives).index("skip_connect")]
@@ -117,13 +122,14 @@ def _mark_crossing(ax, epoch, weight):
     )  # fmt: skip
 
 
-def alpha_heatmap(alphas: np.ndarray, primitives: Sequence[str], path: str | Path) -> Path:
+def alpha_heatmap(alphas: np.ndarray, primitives: Sequence[str], path: str | Path, inputs: int = 2) -> Path:
     """Draws the softmaxed weights of all edges as a table; the largest of each row, none aside, is bold.
 
     Args:
         alphas: before the softmax, (edges, ops).
         primitives: op names of the columns.
         path: where to write the picture.
+        inputs: number of input states of a cell.
 
     Returns:
         The path.
@@ -142,13 +148,13 @@ def alpha_heatmap(alphas: np.ndarray, primitives: Sequence[str], path: str | Pat
     ax.grid(False)
     ax.spines[:].set_visible(False)
     ax.set_xticks(range(len(primitives)), primitives, rotation=40, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(len(weights)), [edge_name(edge) for edge in range(len(weights))])
+    ax.set_yticks(range(len(weights)), [edge_name(edge, inputs) for edge in range(len(weights))])
     for edge, row in enumerate(weights):
         best = max(range(len(row)), key=lambda i: (primitives[i] != "none", row[i]))
         for i, weight in enumerate(row):
             color = "white" if weight > 0.6 * max(0.5, weights.max()) else style.INK
             ax.text(i, edge, f"{weight:.3f}", ha="center", va="center", fontsize=8, color=color,
                     weight="bold" if i == best else "normal")  # fmt: skip
-        if edge_ends(edge)[0] == 0 and edge:
+        if edge_ends(edge, inputs)[0] == 0 and edge:
             ax.axhline(edge - 0.5, color="white", linewidth=3)
     return style.save(figure, path)

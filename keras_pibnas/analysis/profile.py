@@ -1,7 +1,7 @@
 """Costs of a model on this machine: latency of the whole and of every layer, parameters, MACs and memory."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_pibnas import spaces
 from keras_pibnas.analysis.complexity import calls_of, complexity
 from keras_pibnas.analysis.memory import peak_activation_memory
 
@@ -96,9 +97,7 @@ def profile(
         >>> found.macs, found.seconds > 0
         (3888, True)
     """
-    for name, value in (("batch_size", batch_size), ("repeats", repeats)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number, 1 or more. Received: {name}={value!r}")
+    _check(batch_size=batch_size, repeats=repeats)
     counted = complexity(model)
     layers = _layers(model, dict(counted.layers), batch_size, repeats, progress)
     low, median, high = np.percentile(_times(model, [model.input], batch_size, repeats), (25, 50, 75))
@@ -138,6 +137,47 @@ def _known_time(known, layer, node, batch_size, repeats):
         empty = np.median(_times(lambda *x: x, inputs, batch_size, repeats))
         known[key] = max(0.0, float(np.median(_times(layer, inputs, batch_size, repeats)) - empty))
     return known[key]
+
+
+def latencies(
+    places: Iterable[tuple],
+    batch_size: int = 1,
+    repeats: int = 30,
+    progress: Callable[[int, int], Any] | None = None,
+) -> dict:
+    """Seconds of ops on this machine, each alone: a table that `methods.ExpectedCost(unit=)` counts in.
+
+    Args:
+        places: (op, channels, (height, width) of the input, stride), as `methods.places` lists them.
+        batch_size: images at a time; seconds are for all of them.
+        repeats, progress: as `profile`.
+
+    Returns:
+        {place: median seconds in inference, less what calling an empty function takes}.
+
+    Raises:
+        ValueError: an unknown op, or batch_size or repeats below 1.
+
+    Example:
+        >>> list(kp.analysis.latencies([("skip_connect", 4, (8, 8), 1)], repeats=2))
+        [('skip_connect', 4, (8, 8), 1)]
+    """
+    _check(batch_size=batch_size, repeats=repeats)
+    table, places = {}, list(places)
+    for number, (name, channels, side, stride) in enumerate(places):
+        inputs, op = (keras.Input((*side, channels)),), spaces.build_op(name, channels, stride)
+        op(*inputs)
+        times = [np.median(_times(call, inputs, batch_size, repeats)) for call in (op, lambda x: x)]
+        table[name, channels, side, stride] = max(0.0, float(times[0] - times[1]))
+        if progress:
+            progress(number + 1, len(places))
+    return table
+
+
+def _check(**counts):
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number, 1 or more. Received: {name}={value!r}")
 
 
 def _traffic(layer, node, batch_size):

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from keras_pibnas import spaces
+from keras_pibnas import costs, spaces, topology
 
 # What the lecture notes' other kinds of search space are called here: cells of NASNet, whole networks, and ways through
 # the resolutions.
@@ -44,12 +44,12 @@ def space_size(space: str | spaces.SearchSpace = "darts", nodes: int | None = No
         space = spaces.get(space)
     except ValueError as error:
         raise ValueError(str(error).replace("search space", "space") + f". Or: {NASNET}, {NETWORK}, {PATHS}") from None
-    topology = space.cell(nodes)
-    if space.edges is None and (topology.inputs, topology.keep) == (2, 2):
-        return darts_space_size(topology.nodes, **{"operations": len(_choices(space, space.primitives)), **choices})
+    cell = space.cell(nodes)
+    if space.edges is None and (cell.inputs, cell.keep) == (2, 2):
+        return darts_space_size(cell.nodes, **{"operations": len(_choices(space, space.primitives)), **choices})
     if choices:
         raise ValueError(f"Space {space.name!r} has its own ops and edges. Received: {', '.join(choices)}")
-    return _edges_space_size(space, topology)
+    return _edges_space_size(space, cell)
 
 
 def _choices(space, ops):
@@ -57,23 +57,23 @@ def _choices(space, ops):
     return [op for op in ops if op != "none" or space.topology.keep is None]
 
 
-def _edges_space_size(space, topology):
+def _edges_space_size(space, cell):
     """As `darts_space_size`, of cells each edge of which has its own ops.
 
     On a node that keeps k of its edges, which allow a, b, ... ops, the sum over k of its edges of the product of their
     numbers: the elementary symmetric polynomial e_k(a, b, ...); where fewer edges allow any, of all these.
     """
-    names = {"normal": "normal cells", "reduce": "reduction cells"} if len(topology.kinds) > 1 else {"normal": "cells"}
-    how = "all edges" if topology.keep is None else f"{_NUMBERS.get(topology.keep, topology.keep)} edges a node"
+    names = {"normal": "normal cells", "reduce": "reduction cells"} if len(cell.kinds) > 1 else {"normal": "cells"}
+    how = "all edges" if cell.keep is None else f"{_NUMBERS.get(cell.keep, cell.keep)} edges a node"
     kept, free = {}, {}
-    for kind in topology.kinds:
+    for kind in cell.kinds:
         counts = [
-            [len(_choices(space, space.ops_on(kind, source, node))) for source in range(topology.inputs + node)]
-            for node in range(topology.nodes)
+            [len(_choices(space, space.ops_on(kind, source, node))) for source in range(cell.inputs + node)]
+            for node in range(cell.nodes)
         ]
-        kept[f"{names[kind]}, {how}"] = math.prod(_ways(node, topology.keep) for node in counts)
+        kept[f"{names[kind]}, {how}"] = math.prod(_ways(node, cell.keep) for node in counts)
         free[f"{names[kind]}, edges unconstrained"] = math.prod(count + 1 for node in counts for count in node)
-    if topology.keep is None:
+    if cell.keep is None:
         return kept
     pairs = "normal and reduction cells"
     kept |= {f"{pairs}, {how}": math.prod(kept.values())} if len(kept) > 1 else {}
@@ -88,6 +88,44 @@ def _ways(counts, keep):
     counts = [count for count in counts if count]
     keep = len(counts) if keep is None else min(keep, len(counts))
     return sum(math.prod(chosen) for chosen in itertools.combinations(counts, keep))
+
+
+def supernet_weights(
+    space: str | spaces.SearchSpace = "darts", channels: int = 16, layers: int | None = None, nodes: int | None = None,
+    input_shape: tuple[int, int, int] = (32, 32, 3), num_classes: int = 10, stem: str = "conv3x3",
+    learnable_bn: bool = False,
+) -> int:  # fmt: skip
+    """How many weights w a supernet of a space has, without building it. Args: as `Supernet`.
+
+    Example:
+        >>> kp.analysis.supernet_weights("s2", channels=4, layers=2, nodes=1)
+        3814
+    """
+    space = spaces.get(space)
+    cell = space.cell(nodes)
+    plans = topology.network_plan(cell, cell.layers if layers is None else layers, channels, stem)
+    count = costs.fixed_cost(plans, input_shape, num_classes, stem).params
+    if cell.inputs == 2:  # whose preprocessing has no gamma and beta, other than in a derived network
+        count -= sum(2 * 2 * plan.channels for plan in plans)
+    known = {}
+    for plan in plans:
+        for node, source in _edges(cell) if plan.kind else ():
+            for op in space.ops_on(plan.kind, source, node):
+                place = op, plan.channels, 2 if plan.kind == "reduce" and source < cell.inputs else 1
+                if place not in known:
+                    known[place] = _op_weights(space, *place, learnable_bn)
+                count += known[place]
+    return count
+
+
+def _edges(cell):
+    return [(node, source) for node in range(cell.nodes) for source in range(cell.inputs + node)]
+
+
+def _op_weights(space, op, channels, strides, affine):
+    layer = space.build_op(op, channels, strides, affine=affine)
+    layer.build((None, 8, 8, channels))
+    return sum(math.prod(variable.shape) for variable in layer.trainable_variables)
 
 
 def darts_cell_size(nodes: int = 4, operations: int = 7) -> int:

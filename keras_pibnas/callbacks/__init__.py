@@ -7,6 +7,7 @@ from keras_pibnas import network, runs
 from .board import Board
 from .checkpoint import Checkpoint
 from .collapse import SkipLimit, StableRanking
+from .curvature import Eigenvalues, EigenvalueStop
 from .drop_path import DropPathSchedule
 from .finite import FiniteLoss
 from .progress import Progress, TimeLeft
@@ -16,6 +17,8 @@ __all__ = [
     "Board",
     "Checkpoint",
     "DropPathSchedule",
+    "EigenvalueStop",
+    "Eigenvalues",
     "FiniteLoss",
     "HistoryRecorder",
     "Progress",

@@ -81,7 +81,7 @@ class Board(keras.callbacks.Callback):
         values = {"learning_rate": rate, "images_per_second": speed, **memory()}
         if hasattr(self.model, "alphas"):
             values["alpha_learning_rate"] = float(keras.ops.convert_to_numpy(self.model.alpha_optimizer.learning_rate))
-            for name, alpha in zip(("normal", "reduce"), self.model.alphas, strict=True):
+            for name, alpha in zip(("normal", "reduce"), self.model.alphas, strict=False):
                 values[f"entropy_{name}"] = mix_entropy(keras.ops.convert_to_numpy(alpha))
             values["skip_connections"] = skip_connections(self.model.genotype())
         return values

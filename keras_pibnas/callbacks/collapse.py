@@ -62,14 +62,14 @@ class SkipLimit(keras.callbacks.Callback):
         if self.best is None:
             self.write("No epoch was below the limit of skip connections: the last alphas stay")
             return
-        for alpha, value in zip(self.model.alphas, self.best["alphas"], strict=True):
+        for alpha, value in zip(_architecture(self.model), self.best["alphas"], strict=True):
             alpha.assign(np.array(value, alpha.dtype))
         self.write(f"The alphas are those of epoch {self.best['epoch'] + 1} again")
 
     def _keep(self, epoch, score):
         score = None if score is None else self.sign * float(score)
         if self.best is None or score is None or self.best["score"] is None or score > self.best["score"]:
-            alphas = [keras.ops.convert_to_numpy(alpha).tolist() for alpha in self.model.alphas]
+            alphas = [keras.ops.convert_to_numpy(alpha).tolist() for alpha in _architecture(self.model)]
             self.best = {"epoch": epoch, "score": score, "alphas": alphas}
 
     def get_state(self):
@@ -115,3 +115,8 @@ class StableRanking(keras.callbacks.Callback):
 
     def set_state(self, state):
         self.ranking, self.stable = state["ranking"], state["stable"]
+
+
+def _architecture(model):
+    """All variables that a genotype follows from: edge weights, too, where there are some."""
+    return getattr(model, "architecture", model.alphas)

@@ -1,36 +1,16 @@
-"""The whole way on real data: search a cell, train its network, and compare it with random cells."""
-
-import json
-import statistics
+"""The whole way on real data: search a cell, train its network, and say how good it is among all that there are."""
 
 import keras
 
 import keras_pibnas as kp
-from keras_pibnas.cli import common, flags, search, train
-
-SHARED = ("dataset", "side", "layers", "channels", "batch_size", "seed")
-SEARCH = ("space", "nodes", "order")
+from keras_pibnas.cli import common, flags, search, tabular
+from keras_pibnas.tabular.searches import Searcher, SearchSettings
 
 
 def build_parser():
-    parser = flags.Parser(
-        "demo",
-        __doc__,
-        space="pibconv",
-        dataset="digits",
-        side=16,
-        layers=3,
-        channels=8,
-        nodes=3,
-        order=1,
-        batch_size=32,
-        seed=0,
-        out=None,
-    )
-    epochs = {"type": flags.positive, "help": "passes over the training images"}
-    parser.add_argument("--search-epochs", default=8, **epochs)
-    parser.add_argument("--train-epochs", default=10, **epochs)
-    parser.add_argument("--randoms", type=flags.positive, default=3, help="random genotypes to compare with")
+    parser = flags.Parser("demo", __doc__, order=2, epochs=20, seed=0, out=None)
+    parser.add_argument("--method", default="darts", help="how alphas become op weights: one of kp.methods.names()")
+    parser.add_argument("--table", default="digits", help=tabular.TABLE_HELP)
     return parser
 
 
@@ -38,81 +18,75 @@ def main(argv=None):
     parser = build_parser()
     args = flags.parse(parser, argv)
     with common.user_errors(parser):
+        table = kp.tabular.load(args.table)
+        searcher = Searcher(table, args.method, args.order, settings=SearchSettings(epochs=args.epochs, ranked=0))
+        if searcher.by_shared_weights:
+            raise ValueError(f"Shared weights alone choose no genotype. Received: --method {args.method}")
         directory = kp.runs.create_run_directory(args.out, "demo", vars(args))
-    print(f"1. Search a cell ({args.search_epochs} epochs)")
-    found = search.main(
-        [*words(args, *SHARED, *SEARCH), "--alpha-learning-rate=3e-3", f"--epochs={args.search_epochs}",
-         f"--out={directory / 'search'}"]
-    )  # fmt: skip
-    print(f"\n2. Train the discrete network of that cell ({args.train_epochs} epochs)")
-    searched = trained(args, found, directory / "searched")
-    randoms = []
-    for number in range(1, args.randoms + 1):
-        print(f"\n3. Random genotype {number} of {args.randoms}, trained the same way")
-        randoms.append(trained(args, random_genotype(args, number), directory / f"random_{number}"))
-    report(directory, searched, randoms)
+    print(f"1. Search a cell among the {len(table)} of the table ({args.epochs} epochs)", flush=True)
+    genotype = searched(searcher, args.seed, directory / "search")
+    print(f"\n{genotype}\n\n2. Train its network as the table's: {table.settings.epochs} epochs", flush=True)
+    trained = retrained(table, genotype, args.seed, directory / "searched")
+    print("\n3. Look the cell up in the table, which knows them all")
+    report(directory, table, table.query(genotype), trained)
     return directory
 
 
-def words(args, *names):
-    return [f"--{name.replace('_', '-')}={getattr(args, name)}" for name in names]
+def searched(searcher, seed, directory):
+    """Searches, records and draws the search; the genotype found."""
+    directory.mkdir()
+    searcher.search(seed, [kp.callbacks.SearchRecorder(directory), kp.callbacks.TimeLeft()])
+    search.draw_cells(searcher.supernet, directory)
+    kp.analysis.training_curves(directory / "history.csv", directory / "curves.png")
+    history, primitives = kp.analysis.read_alphas(directory / "alphas.npz")
+    kp.analysis.alpha_curves(history["normal"], primitives, directory / "alphas_normal.png")
+    return searcher.supernet.genotype()
 
 
-def random_genotype(args, number):
-    """The JSON text of a random genotype of the space that was searched."""
-    primitives = kp.spaces.get(args.space).primitives
-    return kp.genotypes.random(primitives, args.nodes, seed=args.seed + number).to_json()
-
-
-def trained(args, genotype, directory):
-    """Test accuracy of the discrete network of a genotype."""
+def retrained(table, genotype, seed, directory):
+    """Trains the network of a genotype and saves it: {"valid", "test"}, accuracies."""
     keras.backend.clear_session()
-    train.main(
-        [
-            *words(args, *SHARED),
-            f"--genotype={genotype}",
-            f"--epochs={args.train_epochs}",
-            f"--out={directory}",
-        ]
-    )
-    return json.loads((directory / "result.json").read_text())["test_accuracy"]
+    directory.mkdir()
+    found = kp.tabular.train(table.settings, genotype, seed)
+    kp.runs.save_model(found.pop("model"), directory / "model.keras")
+    kp.runs.write_json(directory / "result.json", {f"{split}_accuracy": value for split, value in found.items()})
+    return found
 
 
-def report(directory, searched, randoms):
-    """Writes and prints what came out, the comparison with random genotypes in plain words."""
-    mean = statistics.mean(randoms)
-    result = {"searched_test_accuracy": searched, "random_test_accuracies": randoms, "random_mean": mean}
+def report(directory, table, entry, trained):
+    """Writes, draws and prints what came out."""
+    chosen = {draws: table.random_choice(draws) for draws in (1, 4)}
+    result = {
+        "test_accuracy": trained["test"], "table_test_accuracy": entry.test, "rank": entry.rank, "cells": len(table),
+        "percentile": entry.percentile, "regret": entry.regret, "random_cell_expected": chosen[1]["test"][0],
+        "best_of_four_expected": chosen[4]["test"][0],
+    }  # fmt: skip
     kp.runs.write_json(directory / "result.json", result)
-    print(f"\nTest accuracy of the searched genotype: {searched:.2%}")
-    print(
-        f"Mean of {len(randoms)} random ones:           {mean:.2%} ({', '.join(f'{a:.2%}' for a in randoms)})"
-    )
-    print(verdict(searched, mean))
-    common.summary(
-        "Files:",
-        directory,
-        FILES | {f"random_{i + 1}": "a random genotype, trained the same way" for i in range(len(randoms))},
-    )
+    kp.analysis.results_plot(table.mean_test, {"this search": [entry.test]}, directory / "among_all.png")
+    print(f"Trained here: test accuracy {trained['test']:.2%}. {tabular.answer(entry)}")
+    print(f"A random cell: {chosen[1]['test'][0]:.2%} expected; the best of four by validation: "
+          f"{chosen[4]['test'][0]:.2%}")  # fmt: skip
+    print(verdict(entry, len(table)))
+    common.summary("Files:", directory, FILES)
 
 
-def verdict(searched, mean):
-    beats = "beats" if searched > mean else "does NOT beat"
+def verdict(entry, cells):
+    """How good the cell is, in a sentence."""
     return (
-        f"The searched genotype {beats} the mean of the random ones ({100 * (searched - mean):+.2f} points)."
+        f"The searched cell is better than {entry.percentile:.0f} % of all {cells} cells, and "
+        f"{100 * entry.regret:.2f} points below the best one."
     )
 
 
 FILES = {
     "search/genotype.json": "the genotype found",
     "search/normal.png": "its normal cell",
-    "search/reduction.png": "its reduction cell",
+    "search/reduction.png": "its reduction cell, which is the same in all",
     "search/alphas_normal.png": "how the weights of the ops moved, normal cell",
-    "search/alphas_reduction.png": "the same, reduction cell",
     "search/genotypes.jsonl": "the genotype of every epoch",
     "search/curves.png": "losses and accuracies of the search",
-    "search/supernet.keras": "the supernet",
     "searched/model.keras": "the trained discrete network, for inference",
-    "searched/curves.png": "losses and accuracies of its training",
-    "searched/result.json": "its test accuracy and size",
-    "result.json": "the comparison with random genotypes",
+    "searched/result.json": "its accuracies",
+    "among_all.png": "where it lies among all cells",
+    "result.json": "the same as numbers, beside what random choice gives",
 }

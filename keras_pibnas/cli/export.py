@@ -1,5 +1,7 @@
 """Write a trained network for other runtimes, run each file there, and compare it with the Keras model."""
 
+import shutil
+
 import keras_pibnas as kp
 from keras_pibnas.cli import common, flags, stderr, tables, trained
 
@@ -42,12 +44,25 @@ def main(argv=None):
         for format in args.format:
             kp.interop.check_format(format)
         source, model = trained.load(args.model)
+        model = kp.interop.in_float32(model)  # as files for other runtimes are
         splits = trained.images(args, source, model)
         normalization = model.normalization or (splits.mean, splits.std)
         images, labels = (array[: args.images] for array in splits.arrays["test"])
         reference = kp.interop.reference_logits(model, images, normalization)
         directory = kp.runs.create_run_directory(args.out, "export", vars(args))
     model.normalization = normalization
+    try:
+        rows = write(parser, args, directory, model, splits, images, labels, reference)
+    except BaseException:
+        shutil.rmtree(directory)  # nothing half written
+        raise
+    kp.runs.write_json(directory / "export.json", {"model": str(source), "threads": 1, "exports": rows})
+    report(directory, rows)
+    return directory
+
+
+def write(parser, args, directory, model, splits, images, labels, reference):
+    """Writes the files into the directory, and returns what each gives beside the Keras model."""
     kp.runs.save_model(model, directory / "model.keras")
     rows = [compared(directory / "model.keras", "keras", images, labels, reference, splits.task, args)]
     representative = trained.few(splits, args.representative)
@@ -57,9 +72,7 @@ def main(argv=None):
             with stderr.without_notes():
                 path = kp.interop.export(model, directory / NAMES[format], format, representative=representative)
             rows.append(compared(path, format, images, labels, reference, splits.task, args))
-    kp.runs.write_json(directory / "export.json", {"model": str(source), "threads": 1, "exports": rows})
-    report(directory, rows)
-    return directory
+    return rows
 
 
 def compared(path, format, images, labels, reference, task, args):

@@ -73,12 +73,28 @@ def amount(text):
     return value
 
 
+def share(text):
+    """A number of at least 0 and below 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise ValueError
+    return value
+
+
+def seconds(text):
+    """Seconds above 0, from "0.005", "5ms", "300us"."""
+    match = re.fullmatch(r"([\d.]+(?:e-?\d+)?)\s*(s|ms|us|)", text)
+    return rate(match[1]) * {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}[match[2]] if match else rate("0")
+
+
 # As argparse's errors print them.
 for convert, name in {
     positive: "whole number (1 or more)",
     rate: "number above 0",
     weight: "number (0 or more)",
     part: "number (above 0, at most 1)",
+    share: "number (0 or more, below 1)",
+    seconds: "time above 0 (such as 5ms or 0.005)",
     seed: "seed (0 to 2^32 - 1)",
     amount: "amount (such as 5000, 1.5M or 100KiB)",
     side: "side (64, or height x width as 64x48)",
@@ -88,7 +104,7 @@ home = os.path.expanduser  # which a shell leaves undone in --out=~/run
 
 # The same flag means the same in every command; a command chooses its flags of these, and their defaults.
 FLAGS = {
-    "space": {"help": "search space: one of kp.spaces.names()"},
+    "space": {"help": "search space: one of kp.spaces.names(), or a JSON file of one's own"},
     "genotype": {"type": home, "help": "a published name, a genotype file, a run directory, or the printed text"},
     "dataset": {
         "type": home,
@@ -98,7 +114,7 @@ FLAGS = {
     "side": {"type": side, "help": "side of the images, in pixels; height x width of others than square: 64x48"},
     "layers": {"type": positive, "help": "number of cells, at least 2"},
     "channels": {"type": positive, "help": "channels of the first cell"},
-    "nodes": {"type": positive, "help": "nodes of a cell, 1 to 8"},
+    "nodes": {"type": positive, "help": "nodes of a cell, 1 to 8; None: the space's own, 4 in those of DARTS"},
     "order": {"type": int, "choices": (1, 2), "help": "order of the alpha gradient"},
     "hvp": {"choices": ("exact", "finite_difference"), "help": "Hessian-vector product of the second order"},
     "remat": {"action": "store_true", "help": "half the memory, a quarter more time: gradients compute ops again"},
@@ -229,6 +245,11 @@ TRAIN_FLAGS = {
 }
 # The same, of a search alone.
 SEARCH_FLAGS = {
+    "learnable_bn": {
+        "default": False,
+        "action": "store_true",
+        "help": "ops' batch normalizations learn gamma and beta in the search, too",
+    },
     "method": {"default": "darts", "help": "how alphas become op weights, and more: one of kp.methods.names()"},
     "skip_limit": {
         "default": None,
@@ -251,6 +272,59 @@ SEARCH_FLAGS = {
         "help": "epochs before which --skip-limit and --stable-epochs do not count",
     },
 }
+# Of a search, what its optimizers have: by default DARTS's (arXiv:1806.09055, appendix A.1.1).
+OPTIMIZER_FLAGS = {
+    "learning_rate_min": {
+        "default": 0.001,
+        "type": weight,
+        "help": "learning rate of the weights after the last step, where its cosine ends",
+    },
+    "momentum": {"default": 0.9, "type": share, "help": "momentum of the weights"},
+    "l2": {"default": 3e-4, "type": weight, "help": "L2 term of the weights, in their gradient"},
+    "clipnorm": {"default": 5.0, "type": weight, "help": "largest norm of the weights' gradient; 0: any"},
+    "alpha_beta_1": {"default": None, "type": share, "help": "decay of the alphas' first moment; None: 0.5"},
+    "alpha_beta_2": {"default": None, "type": share, "help": "decay of the alphas' second moment; None: 0.999"},
+    "alpha_l2": {"default": None, "type": weight, "help": "L2 term of the alphas; None: 0.001"},
+    "alpha_clipnorm": {
+        "default": None,
+        "type": weight,
+        "help": "largest norm of the alphas' gradient; None and 0: any",
+    },
+}
+# Of a search, the limits on what it finds.
+TARGET_FLAGS = {
+    "target_macs": {"default": None, "type": amount, "help": "MACs that the network found should have, such as 300M"},
+    "target_params": {"default": None, "type": amount, "help": "the same in trainable parameters, such as 2M"},
+    "target_latency": {"default": None, "type": seconds, "help": "the same in seconds of its ops, such as 5ms"},
+    "latencies": {
+        "default": None,
+        "metavar": "FILE",
+        "help": "table of measured seconds for --target-latency, as profile --table writes it",
+    },
+    "target_channels": {"default": None, "type": positive, "help": "channels of that network; None: 36"},
+    "target_layers": {"default": None, "type": positive, "help": "cells of that network; None: 20"},
+    "target_weight": {"default": None, "type": rate, "help": "weight of the penalty of each target; None: 1"},
+    "target_form": {
+        "default": None,
+        "choices": ("hinge", "linear", "log"),
+        "help": "of the penalty, for an expected cost E and a target T: max(0, E/T - 1), E/T - 1, log E/T; None: hinge",
+    },
+}
+# Of a search, the curvature of its validation loss.
+CURVATURE_FLAGS = {
+    "eigenvalues": {
+        "default": None,
+        "type": positive,
+        "metavar": "N",
+        "help": "every N epochs, measure the largest eigenvalue of the Hessian of the validation loss by the alphas",
+    },
+    "eigenvalue_stop": {
+        "default": False,
+        "action": "store_true",
+        "help": "end where that eigenvalue grows, and go back to the alphas from before; RobustDARTS: every 2 epochs",
+    },
+}
+SEARCH_FLAGS |= OPTIMIZER_FLAGS | TARGET_FLAGS | CURVATURE_FLAGS
 
 # Of a search, how a genotype is taken from trained supernets.
 SELECTION_FLAGS = {
@@ -365,7 +439,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(parser, argv, presets=None):
-    """Arguments of a command; `presets` maps a --preset to the defaults that it sets."""
+    """Arguments of a command; `presets` maps a --preset to the defaults that it sets, or to a function of arguments."""
     if presets:
-        parser.set_defaults(**presets.get(parser.parse_known_args(argv)[0].preset, {}))
+        first = parser.parse_known_args(argv)[0]
+        found = presets.get(first.preset, {})
+        parser.set_defaults(**found(first) if callable(found) else found)
     return parser.parse_args(argv)

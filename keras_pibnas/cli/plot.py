@@ -84,10 +84,10 @@ def read_alphas(run, edge):
 
 def draw_cells(genotype, alphas, out, engine):
     """Draws both cells, with the weights of their ops where there are alphas. Returns {file: what it is}."""
-    files = {f"{name}.png": f"{name} cell" for name in CELLS.values()}
+    files = {f"{CELLS[which]}.png": f"{CELLS[which]} cell" for which in genotype.cells}
     if engine == "graphviz":
-        for which, name in CELLS.items():
-            with_graphviz(genotype, which, out / f"{name}.png")
+        for which in genotype.cells:
+            with_graphviz(genotype, which, out / f"{CELLS[which]}.png")
         return files
     weights = None
     if alphas:
@@ -109,16 +109,18 @@ def draw_alphas(alphas, out, edge, kinds):
     """Draws the weights of the ops over the epochs of a search. Returns {file: what it is}."""
     history, primitives = alphas
     files = {}
-    for which, name in CELLS.items():
+    inputs = 2 if "reduce" in history else 1
+    for which in history:
+        name = CELLS[which]
         if "alphas" in kinds:
-            path = kp.analysis.alpha_curves(history[which], primitives, out / f"alphas_{name}.png")
+            path = kp.analysis.alpha_curves(history[which], primitives, out / f"alphas_{name}.png", inputs=inputs)
             files[path.name] = f"weights of the ops over the epochs, {name} cell"
         if "edge" in kinds and edge is not None:
             path = out / f"alphas_{name}_edge{edge}.png"
-            kp.analysis.alpha_curves(history[which], primitives, path, edge)
+            kp.analysis.alpha_curves(history[which], primitives, path, edge, inputs)
             files[path.name] = f"edge {edge} alone{crossing(history[which], primitives, edge)}"
         if "heatmap" in kinds:
-            path = kp.analysis.alpha_heatmap(history[which][-1], primitives, out / f"heatmap_{name}.png")
+            path = kp.analysis.alpha_heatmap(history[which][-1], primitives, out / f"heatmap_{name}.png", inputs)
             files[path.name] = f"the weights after the last epoch, {name} cell"
     return files
 

@@ -8,13 +8,18 @@ import keras
 
 import keras_pibnas as kp
 from keras_pibnas.cli import common, flags, tables
+from keras_pibnas.runs.files import write_table
 
 
 def build_parser():
     parser = flags.Parser("profile", __doc__, layers=8, channels=16, side=32, stem="conv3x3", out=None)
     parser.add_argument(
-        "model", nargs="+", help="a .keras file or run directory of train, or a genotype to build untrained"
+        "model", nargs="*", help="a .keras file or run directory of train, or a genotype to build untrained"
     )
+    parser.add_argument(
+        "--table", metavar="FILE", help="in place of models: measure each op at each place, for search --target-latency"
+    )
+    parser.add_argument("--space", default="pibconv", help="search space whose ops --table measures")
     parser.add_argument("--image-channels", type=flags.positive, default=3, help="channels of a genotype's input")
     parser.add_argument("--classes", type=flags.positive, default=10, help="classes of a genotype's network")
     parser.add_argument("--batch-size", type=flags.positive, default=1, help="images at a time")
@@ -27,7 +32,11 @@ def build_parser():
 def main(argv=None):
     parser = build_parser()
     args = flags.parse(parser, argv)
+    if args.table:
+        return measure_table(parser, args)
     with common.user_errors(parser):
+        if not args.model:
+            raise ValueError("Models to measure are missing, or --table FILE")
         models = [resolve(text, args) for text in args.model]
         directory = kp.runs.create_run_directory(args.out, "profile", vars(args))
     profiles = []
@@ -39,6 +48,25 @@ def main(argv=None):
     write(directory, profiles, roofs)
     report(directory, profiles, roofs, args)
     return directory
+
+
+def measure_table(parser, args):
+    """Measures the ops of a space wherever they can stand in a network of that size, and writes the table."""
+    with common.user_errors(parser):
+        if args.model or args.out:
+            raise ValueError(f"--table measures the ops of --space alone. Received: {args.model or args.out}")
+        shape = (args.side, args.side, args.image_channels)
+        places = kp.methods.places(args.space, shape, args.channels, args.layers, stem=args.stem)
+        table = kp.analysis.latencies(places, args.batch_size, args.repeats, progress(args.space))
+        rows = kp.methods.latency_rows(table)
+        write_table(args.table, rows)
+    slowest = sorted(rows, key=lambda row: -float(row["seconds"]))
+    shown = slowest if args.breakdown < 0 else slowest[: args.breakdown]
+    if shown:
+        print(f"\n{len(shown)} of {len(rows)} ops at their places, the slowest first, batches of {args.batch_size}")
+        print(tables.table(shown, args.format))
+    print(f"\nwritten: {args.table}")
+    return Path(args.table)
 
 
 def resolve(text, args):

@@ -3,7 +3,7 @@
 import keras
 
 import keras_pibnas as kp
-from keras_pibnas.cli import common, flags, long_runs, repeats, selection, stages, user_callbacks
+from keras_pibnas.cli import common, flags, long_runs, repeats, selection, stages, targets, user_callbacks
 from keras_pibnas.training import tasks
 
 PRESETS = {
@@ -19,6 +19,26 @@ PRESETS = {
 }
 
 
+# Flags of the alphas' Adam -> its arguments.
+ADAM = {
+    "alpha_learning_rate": "learning_rate",
+    "alpha_beta_1": "beta_1",
+    "alpha_beta_2": "beta_2",
+    "alpha_l2": "l2",
+    "alpha_clipnorm": "global_clipnorm",
+}
+
+
+def published(args):
+    """The defaults of --preset paper: with `darts` the PIBConv paper's, else the method's own as `kp.methods` has them.
+
+    Raises:
+        ValueError: an unknown method.
+    """
+    method = kp.methods.get(args.method)
+    return PRESETS["paper"] | ({} if args.method == "darts" else method.settings)
+
+
 def build_parser():
     return flags.Parser(
         "search",
@@ -27,7 +47,7 @@ def build_parser():
         flags.SEARCH_FLAGS,
         flags.SELECTION_FLAGS,
         space="pibconv",
-        nodes=4,
+        nodes=None,
         order=2,
         hvp="exact",
         remat=False,
@@ -41,7 +61,7 @@ def build_parser():
 def main(argv=None):
     parser = build_parser()
     with common.user_errors(parser):
-        args = long_runs.resolve_arguments(parser, argv, PRESETS, "search")
+        args = long_runs.resolve_arguments(parser, argv, {"paper": published}, "search")
         selection.check(args)
         repeats.check(args)
         stages.check(args, long_runs.flags_given(parser, argv))
@@ -68,7 +88,7 @@ def main(argv=None):
     if staged:
         supernet = in_stages(staged, [supernet], built, pairs, valid, directory, parser.prog, args, own)
     else:
-        fit(supernet, pairs, valid, directory, parser.prog, args, own)
+        fit(supernet, pairs, valid, directory, directory, parser.prog, args, own)
     genotype = selection.select(supernet, pairs, valid, directory, parser.prog, args, configure)
     if not kp.runs.is_chief():
         return directory
@@ -76,7 +96,7 @@ def main(argv=None):
     kp.runs.save_model(supernet, directory / "supernet.keras")
     draw_cells(supernet, directory, genotype, selection.by_alphas(args))
     if not staged:
-        draw(directory, args)
+        draw(directory, supernet, not selection.by_sharing(args))
     print(f"\n{genotype}")
     common.summary("The run directory holds:", directory, files(args))
     return directory
@@ -90,20 +110,20 @@ def in_stages(method, first, built, pairs, valid, directory, prog, args, own):
         return built(layers, method)
 
     def train(supernet, place):
-        fit(supernet, pairs, valid, place, prog, args, own, directory)
+        fit(supernet, pairs, valid, place, directory, prog, args, own)
         if kp.runs.is_chief():
             draw_cells(supernet, place)
-            draw(place, args)
+            draw(place, supernet)
 
     return stages.search(method, first, build_anew, train, directory)
 
 
-def fit(supernet, pairs, valid, directory, prog, args, own, run_directory=None):
+def fit(supernet, pairs, valid, directory, run_directory, prog, args, own):
     """Trains a supernet and records what it finds, from where the directory's last checkpoint stands.
 
-    Args: own: callbacks of the user's; run_directory: of the whole search, where it is not the same: --resume names it.
+    Args: run_directory: of the whole search, with which --resume goes on; own: callbacks of the user's.
     """
-    limits = early_ends(args)
+    measured, limits = measurements(args, valid), early_ends(args)
     saved = long_runs.checkpoint(directory, "search", pairs, args, limits, run_directory)
     decides = not selection.by_sharing(args)
     recorder = kp.callbacks.SearchRecorder if decides else kp.callbacks.HistoryRecorder
@@ -116,10 +136,16 @@ def fit(supernet, pairs, valid, directory, prog, args, own, run_directory=None):
             epochs=args.epochs,
             shuffle=False,  # the pairs are
             verbose=common.verbosity(),
-            callbacks=[*limits, recorder(directory), *progress, *own, saved],
+            callbacks=[*measured, *limits, recorder(directory), *progress, *own, saved],
         )
 
     long_runs.run_with_exit_status(run, saved, directory, prog, args)
+
+
+def measurements(args, valid):
+    """Callbacks for what a search measures once in a while, before those that look at it."""
+    every = args.eigenvalues or (2 if args.eigenvalue_stop else None)
+    return [kp.callbacks.Eigenvalues(valid, every)] if every else []
 
 
 def early_ends(args):
@@ -132,11 +158,11 @@ def early_ends(args):
         )
     if args.stable_epochs:
         ends.append(kp.callbacks.StableRanking(args.stable_epochs, args.at_least))
-    return ends
+    return [*ends, *([kp.callbacks.EigenvalueStop()] if args.eigenvalue_stop else [])]
 
 
 def batches(splits, args):
-    """The data of a search: pairs from both halves, and the second half for validation."""
+    """What a search trains on, pairs from both halves, and the second half for validation."""
     train, valid = (
         splits.batches(
             half, args.batch_size, seed=args.seed, drop_remainder=True, **common.augmentation(args, splits)
@@ -151,6 +177,7 @@ def build(splits, steps, args, layers=None, method=None):
     supernet = kp.Supernet(
         args.space, splits.input_shape, splits.num_classes, args.channels, layers or args.layers, args.nodes,
         args.stem, args.order, args.hvp, args.seed, args.remat, method or method_of(args), args.synchronized,
+        args.learnable_bn,
     )  # fmt: skip
     configure(supernet, args.learning_rate, args.epochs * steps, args)
     return supernet
@@ -158,42 +185,61 @@ def build(splits, steps, args, layers=None, method=None):
 
 def configure(supernet, learning_rate, steps, args):
     """Compiles a supernet for so many steps, whose learning rate goes down a cosine."""
-    schedule = common.cosine(learning_rate, steps, last=0.001)
     task, outputs = tasks.get(args.task), supernet.settings["num_classes"]
-    supernet.compile(
-        kp.optimizers.SGD(schedule), alpha_optimizer(args), task.loss(), task.metrics(outputs), engine=args.engine
-    )
+    optimizer = weight_optimizer(learning_rate, steps, args)
+    supernet.compile(optimizer, alpha_optimizer(args), task.loss(), task.metrics(outputs), engine=args.engine)
+
+
+def weight_optimizer(learning_rate, steps, args):
+    """SGD down a cosine of so many steps."""
+    schedule = common.cosine(learning_rate, steps, last=args.learning_rate_min)
+    return kp.optimizers.SGD(schedule, args.momentum, args.l2, args.clipnorm or None)
 
 
 def method_of(args):
-    """The method's name. Raises ValueError: an unknown one."""
-    kp.methods.get(args.method)
-    return args.method
+    """The method's name, or the method with the penalties of what it should cost.
+
+    Raises:
+        ValueError: an unknown method, or flags that do not go together.
+    """
+    method = kp.methods.get(args.method)
+    return targets.limited(method, args) if targets.units(args) else args.method
 
 
 def alpha_optimizer(args):
-    """The one that the method needs, or DARTS's, at the learning rate that is asked for."""
-    own, rate = kp.methods.get(args.method).relaxation.optimizer(), args.alpha_learning_rate
+    """The one that the method needs, or DARTS's Adam, with what is asked for.
+
+    Raises:
+        ValueError: what is asked for is Adam's, and the method needs another one.
+    """
+    own = kp.methods.get(args.method).relaxation.optimizer()
+    given = {theirs: getattr(args, ours) for ours, theirs in ADAM.items() if getattr(args, ours) is not None}
     if own is None:
-        return kp.optimizers.Adam(3e-4 if rate is None else rate)
-    if rate is not None:
-        own.learning_rate = rate
+        return kp.optimizers.Adam(**given | {"global_clipnorm": given.get("global_clipnorm") or None})
+    own.learning_rate = given.pop("learning_rate", own.learning_rate)
+    if given:
+        wrong = [ours for ours, theirs in ADAM.items() if theirs in given]
+        raise ValueError(
+            f"The alphas of {args.method} have an optimizer of their own, with a learning rate alone. "
+            f"Received: {long_runs.flags(wrong)}"
+        )
     return own
 
 
-def draw(directory, args):
+def draw(directory, supernet, by_alphas=True):
     """Draws what a search recorded: the losses over the epochs, and of one by alphas the weights of all ops."""
     kp.analysis.training_curves(directory / "history.csv", directory / "curves.png")
-    if selection.by_sharing(args):
+    if not by_alphas:
         return
     history, primitives = kp.analysis.read_alphas(directory / "alphas.npz")
-    kp.analysis.alpha_curves(history["normal"], primitives, directory / "alphas_normal.png")
-    kp.analysis.alpha_curves(history["reduce"], primitives, directory / "alphas_reduction.png")
+    for kind, alphas in history.items():
+        path = directory / f"alphas_{CELLS[kind]}.png"
+        kp.analysis.alpha_curves(alphas, primitives, path, inputs=supernet.space.topology.inputs)
 
 
 def draw_cells(supernet, directory, genotype=None, weighted=True):
     """Draws the cells of a genotype, or of the present one, with the weights of their ops if asked."""
-    alphas = dict(zip(("normal", "reduce"), map(keras.ops.convert_to_numpy, supernet.alphas), strict=True))
+    alphas = supernet.allowed_alphas()
     genotype = supernet.genotype() if genotype is None else genotype
     weights = kp.analysis.genotype_weights(genotype, alphas, supernet.space.primitives) if weighted else None
     kp.analysis.plot_genotype(genotype, directory, weights)
@@ -202,11 +248,12 @@ def draw_cells(supernet, directory, genotype=None, weighted=True):
 def pictures(supernet, directory):
     """For TensorBoard: the cells, and the weights of all ops as tables."""
     draw_cells(supernet, directory)
-    for name, alpha in zip(("normal", "reduction"), supernet.alphas, strict=True):
-        values = keras.ops.convert_to_numpy(alpha)
-        kp.analysis.alpha_heatmap(values, supernet.space.primitives, directory / f"heatmap_{name}.png")
+    for kind, alphas in supernet.allowed_alphas().items():
+        path, inputs = directory / f"heatmap_{CELLS[kind]}.png", supernet.space.topology.inputs
+        kp.analysis.alpha_heatmap(alphas, supernet.space.primitives, path, inputs)
 
 
+CELLS = {"normal": "normal", "reduce": "reduction"}
 FILES = {
     "genotype.json": "the genotype found: `train` takes it, or this directory, as --genotype",
     "normal.png": "its normal cell, with the weights of the ops",
@@ -234,4 +281,6 @@ def files(args):
     if stages.staged(args):
         return {name: FILES[name] for name in RESULTS} | stages.files(args)
     left_out = OF_ALPHAS if selection.by_sharing(args) else ()
+    if "reduce" not in kp.spaces.get(args.space).topology.kinds:
+        left_out += ("reduction.png", "alphas_reduction.png")
     return {name: what for name, what in FILES.items() if name not in left_out} | selection.files(args)

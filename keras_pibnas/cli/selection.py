@@ -32,7 +32,9 @@ def check(args):
         if getattr(args, name) is not None and not there:
             raise ValueError(f"{switch(name)} belongs to {what}. Received: {switch(name)}={getattr(args, name)}")
     if by_sharing(args):
-        wrong = [name for name in ("skip_limit", "stable_epochs") if getattr(args, name) is not None]
+        alphas = ("skip_limit", "stable_epochs", "eigenvalues")
+        wrong = [name for name in alphas if getattr(args, name) is not None]
+        wrong += ["eigenvalue_stop"] if args.eigenvalue_stop else []
         wrong += ["select"] if args.select != "alphas" else []
         if wrong:
             raise ValueError(

@@ -141,7 +141,7 @@ def cells(run):
         history, primitives = kp.analysis.read_alphas(alphas)
         last = {which: rows[-1] for which, rows in history.items()}
         weights = kp.analysis.genotype_weights(genotype, last, primitives)
-    return [cell(genotype, which, weights.get(which), last.get(which)) for which in ("normal", "reduce")]
+    return [cell(genotype, which, weights.get(which), last.get(which)) for which in genotype.cells]
 
 
 def cell(genotype, which, weights, alphas):
@@ -151,9 +151,10 @@ def cell(genotype, which, weights, alphas):
         about += f", entropy {kp.runs.mix_entropy(alphas):.3f} nats"
     width, lines = max(len(op) for op, _ in parts.pairs), [f"{BOLD}{name}{PLAIN}  {about}"]
     for i, ((op, source), (_, node)) in enumerate(zip(parts.pairs, parts.edges, strict=True)):
-        state = ("c_{k-2}", "c_{k-1}")[source] if source < 2 else f"node {source - 2}"
+        inputs = parts.inputs
+        state = f"c_{{k-{inputs - source}}}" if source < inputs else f"node {source - inputs}"
         weight = "" if weights is None else f"  {bar(weights[i])} {weights[i]:.3f}"
-        lines.append(f"  node {node - 2}  {op:{width}}  {state:7}{weight}")
+        lines.append(f"  node {node - inputs}  {op:{width}}  {state:7}{weight}")
     return "\n".join(lines)
 
 

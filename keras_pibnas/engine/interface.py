@@ -19,7 +19,7 @@ class Gradient:
     Attributes:
         value: by what was asked for: a list of tensors, one for each of the weights (or of the mixes); a tuple of such
             lists where several were. Summed over replicas, without the loss's scale.
-        aux: what the loss function returned beside the loss; of this replica.
+        aux: the extra outputs of the loss function; of this replica.
         product: vector -> d/dmix <dL/dw, vector>: [normal, reduce], each (edges, ops); a tensor of the vector for each
             weight. None unless asked for by linearize=True.
 
@@ -75,7 +75,8 @@ class Engine:
 
     def norm(self, tensors: Sequence[Any]) -> Any:
         """The Euclidean norm of all tensors together: a scalar; no gradient need go through."""
-        return ops.sqrt(sum(ops.sum(ops.square(tensor)) for tensor in tensors))
+        wide = "float64" if any(keras.backend.standardize_dtype(t.dtype) == "float64" for t in tensors) else "float32"
+        return ops.sqrt(sum(ops.sum(ops.square(ops.cast(tensor, wide))) for tensor in tensors))
 
     def after(self, tensors: Sequence[Any], values: Any) -> Any:
         """A nest of values, to be read when the tensors have been computed: passes one by one take less memory."""

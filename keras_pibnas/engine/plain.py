@@ -44,7 +44,7 @@ class Plain(Engine):
 
 
 def scaled_gradient(loss, weights, mix, wanted, loss_scale):
-    """(Gradients by the lists of tensors that are wanted, what loss gave beside its scalar), of this replica."""
+    """(Gradients by the lists of tensors that are wanted, extra outputs of loss), of this replica."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(wanted)
         value, aux = loss(weights, mix)
@@ -58,7 +58,7 @@ def scaled_gradient(loss, weights, mix, wanted, loss_scale):
 
 
 def stretched(vector, loss_scale):
-    """(The vector, (product with it) -> product with the one given), in the range of low precision under a loss scale.
+    """(The vector stretched, (product with it) -> product with the vector), scaled for low precision.
 
     Then what passes through the network is as large as activations and their scaled gradients are.
     """

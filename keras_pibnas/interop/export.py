@@ -1,4 +1,4 @@
-"""Networks as files for other runtimes: SavedModel, LiteRT, ONNX. Every file takes raw uint8 images."""
+"""Networks as files for other runtimes: SavedModel, LiteRT, ONNX. Every file takes raw uint8 images, in float32."""
 
 import importlib.util
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_pibnas.engine.kernels import portable
 from keras_pibnas.interop import export_runtimes as runtimes
@@ -68,12 +69,13 @@ def export(
     samples = check_representative(model, representative) if format == "litert_int8" else None
     if path.is_dir():
         raise ValueError(f"There is a folder already; choose another path. Received: path={str(path)!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as aside:
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    with tempfile.TemporaryDirectory(dir=there, prefix=".export-") as aside:
         try:
             _write(format, serving_model(model, normalization, format), Path(aside, path.name), samples)
         except Exception as error:
-            raise _explained(error, model, format) from error
+            raise _explained(error, in_float32(model), format) from error
+        path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(Path(aside, path.name), path)
     return path
 
@@ -127,8 +129,43 @@ def check_representative(model, images):
     return [[image[None]] for image in images]
 
 
+def in_float32(model: keras.Model) -> keras.Model:
+    """The model in float32 with the same weights, whatever precision it was trained in; itself where that is float32.
+
+    Runtimes have no bfloat16, and what is trained in low precision has float32 weights.
+
+    Args:
+        model: functional, of `build_network` or loaded from a .keras file.
+
+    Example:
+        >>> model = kp.build_network("PIBCONV", (8, 8, 1), num_classes=2, channels=2, layers=2)
+        >>> kp.interop.in_float32(model) is model
+        True
+    """
+    if all(layer.dtype_policy.name == "float32" for layer in model._flatten_layers()):
+        return model
+    copy = type(model).from_config(_with_float32(model.get_config()))
+    copy.set_weights([ops.convert_to_numpy(ops.cast(weight, "float32")) for weight in model.weights])
+    return copy
+
+
+def _with_float32(config):
+    """A configuration whose dtypes and policies are float32, where they were others of floats."""
+    if isinstance(config, list | tuple):
+        return type(config)(map(_with_float32, config))
+    if not isinstance(config, dict):
+        return config
+    return {name: _as_float32(value) if name == "dtype" else _with_float32(value) for name, value in config.items()}
+
+
+def _as_float32(dtype):
+    floats = dtype is not None and "float" in keras.dtype_policies.get(dtype).compute_dtype
+    return "float32" if floats else dtype
+
+
 def serving_model(model, normalization, format="saved_model"):
-    """The model from raw pixels to {"logits": ...}; for the converter to integers the pixels are float32."""
+    """The model from raw pixels to {"logits": ...}, in float32; for the converter to integers the pixels, too."""
+    model = in_float32(model)
     dtype = "float32" if format == "litert_int8" else "uint8"
     images = keras.Input(model.inputs[0].shape[1:], dtype=dtype, name="images")
     mean, std = normalization

@@ -58,7 +58,10 @@ BATCH_NORM = {
 
 
 def load_torch_weights(model: keras.Model, source: Mapping[str, np.ndarray] | str | Path) -> None:
-    """Loads weights of the published DARTS or PIBConv code.
+    """Loads weights of the published DARTS or PIBConv code, and what a supernet's file has of its architecture.
+
+    That is `alphas_normal` and `alphas_reduce` of PIBConv's code, and edge weights `betas_normal` and `betas_reduce` as
+    PC-DARTS calls them; DARTS's files have none, and a supernet then keeps its own.
 
     Args:
         model: a Supernet, or a model of `build_network` (or `inference_model`).
@@ -79,8 +82,9 @@ def load_torch_weights(model: keras.Model, source: Mapping[str, np.ndarray] | st
     """
     arrays = _read(source)
     wanted = list(_supernet(model) if isinstance(model, Supernet) else _network(model))
-    _check_names(model, arrays, {name for name, _, _, _ in wanted})
-    values = {}
+    architecture = _architecture(model, arrays) if isinstance(model, Supernet) else {}
+    _check_names(model, arrays, {*(name for name, _, _, _ in wanted), *architecture})
+    values = {name: (variable, _checked(name, arrays[name], variable)) for name, variable in architecture.items()}
     for name, variable, block, blocks in wanted:
         _place(values, name, arrays[name], variable, block, blocks)
     for variable, value in values.values():
@@ -114,7 +118,14 @@ def _read_file(path):
 
 def _supernet(model):
     """(name, variable, block, blocks) of every array: edges of a bundle are blocks of its layers' channels."""
-    yield from _layer(model.network.stem, "stem")
+    stems = [model.network.stem, *model.network.further_stems]
+    if model.network.cell_inputs != 2:
+        raise ValueError(
+            "Weights of supernets are read where cells are as DARTS has them, with two inputs. "
+            f"Received: space {model.space.name!r}, inputs={model.network.cell_inputs}"
+        )
+    for number, stem in enumerate(stems):
+        yield from _layer(stem, f"stem{number}" if len(stems) > 1 else "stem")
     for index, cell in enumerate(model.network.cells):
         yield from _preprocessing(cell.preprocess_0, cell.preprocess_1, index)
         for bundle, edges in zip(cell.bundles, cell.edges, strict=True):
@@ -123,6 +134,27 @@ def _supernet(model):
                     place = column - sum(not allowed for allowed in cell.allowed[row][:column])  # on that edge
                     yield from _layer(op, f"cells.{index}._ops.{row}._ops.{place}", block, len(edges.rows))
     yield from _layer(model.network.classifier, "classifier")
+
+
+def _architecture(model, arrays):
+    """{name there: variable} of the architecture; nothing where the arrays have nothing of it."""
+    named = {}
+    for variable in model.architecture:
+        kind, _, cell = variable.name.rpartition("_")
+        named[f"{kind}s_{cell}"] = variable
+    return named if set(named) & set(arrays) else {}
+
+
+def _checked(name, array, variable):
+    if array.shape != tuple(variable.shape):
+        raise _misshapen(name, variable, tuple(variable.shape), array)
+    return array
+
+
+def _misshapen(name, variable, want, array):
+    return ValueError(
+        f"{name} has the wrong shape for {variable.path}. Expected {want} (in our layout). Received: {array.shape}"
+    )
 
 
 def _preprocessing(first, second, index):
@@ -174,9 +206,7 @@ def _place(values, name, array, variable, block, blocks):
     ours = _transposed(array, _is_depthwise(variable))
     want = (*shape[:axis], shape[axis] // blocks, *shape[axis + 1 :])
     if ours.shape != want:
-        raise ValueError(
-            f"{name} has the wrong shape for {variable.path}. Expected {want} (in our layout). Received: {ours.shape}"
-        )
+        raise _misshapen(name, variable, want, ours)
     _, value = values.setdefault(id(variable), (variable, np.empty(shape, ours.dtype)))
     place = [slice(None)] * len(shape)
     place[axis] = slice(block * want[axis], (block + 1) * want[axis])

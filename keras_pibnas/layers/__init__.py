@@ -6,7 +6,7 @@ from keras_pibnas.layers.blocks import Bottleneck, InvertedResidual, SeparableBl
 from keras_pibnas.layers.conv import Conv, ConvBN, Linear, depthwise_conv
 from keras_pibnas.layers.conv_3x1 import Conv3x1_1x3
 from keras_pibnas.layers.drop_path import DropPath
-from keras_pibnas.layers.imagenet import ImageNetAuxiliaryHead, ImageNetStem, StemReduction
+from keras_pibnas.layers.imagenet import ImageNetAuxiliaryHead, ImageNetStem, StemReduction, make_stems
 from keras_pibnas.layers.involution import Involution
 from keras_pibnas.layers.layer_norm import LayerNorm
 from keras_pibnas.layers.noise import Noise
@@ -25,6 +25,6 @@ __all__ = [
     "ConvNeXtConv", "ConvStem", "DilConv", "DropPath", "FactorizedReduce", "Identity", "ImageNetAuxiliaryHead",
     "ImageNetStem", "InvertedResidual", "Involution", "LayerNorm", "Linear", "MaxPool", "Noise", "Op", "PIBConv",
     "PIBConvTable", "PatchifyStem", "ReLUConvBN", "ResidualBlock", "SepConv", "SepConvGELU", "SepConvLayerNorm",
-    "SeparableBlock", "ShuffleUnit", "StemReduction", "Zero", "depthwise_conv", "preprocess",
+    "SeparableBlock", "ShuffleUnit", "StemReduction", "Zero", "depthwise_conv", "make_stems", "preprocess",
     "skip_connect",
 ]  # fmt: skip

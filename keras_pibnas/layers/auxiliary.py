@@ -5,19 +5,24 @@ from keras import ops
 
 from keras_pibnas.engine.kernels import pointwise
 from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.composite import Composite
 from keras_pibnas.layers.op import uniform
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
-class AuxiliaryHead(keras.layers.Layer):
+class AuxiliaryHead(Composite):
     """ReLU, average pool 5 stride 3, 1x1 to 128, BN, ReLU, 2x2 to 768, BN, ReLU, linear. DARTS, for 8x8 inputs.
 
     Larger inputs are averaged over what the 2x2 convolution leaves; for 8x8 that is one pixel, as published.
 
     Args: classes: number of logits. Call: x (B, H, W, C) with H, W >= 8 -> logits (B, classes).
+
+    Example:
+        >>> kp.layers.AuxiliaryHead(10)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 10])
     """
 
-    def __init__(self, classes, **kwargs):
+    def __init__(self, classes: int, **kwargs):
         super().__init__(**kwargs)
         self.classes = classes
 

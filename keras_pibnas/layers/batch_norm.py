@@ -40,10 +40,21 @@ class BatchNorm(keras.layers.Layer):
     Call arguments:
         x: (B, H, W, C) or (B, C).
         weights: (E,) or None; they are multiplied into the output, one for each of E equal blocks of channels.
-        training: batch statistics when true, moving ones else.
+        training: batch statistics when true, moving ones else; frozen (trainable=False), it has moving ones always.
+
+    Example:
+        >>> kp.layers.BatchNorm()(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, affine=True, momentum=0.9, epsilon=1e-5, synchronized=None, **kwargs):
+    def __init__(
+        self,
+        affine: bool = True,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        synchronized: bool | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.affine, self.momentum, self.epsilon = affine, momentum, epsilon
         self.synchronized = synchronized_by_default() if synchronized is None else synchronized
@@ -73,6 +84,7 @@ class BatchNorm(keras.layers.Layer):
         return y if flat is x else y[:, 0, 0, :]
 
     def _normalized(self, x, weights, training):
+        training = self.moves(training)
         kernels = self._one_kernel(x) if training else None
         if kernels:
             x, shift = _without_mean(x, kernels)
@@ -90,7 +102,7 @@ class BatchNorm(keras.layers.Layer):
 
         kernel: (kh, kw, I, C), or (k, k, C, 1) of a depthwise convolution.
         """
-        if training:
+        if self.moves(training):
             return self._normalized(convolve(x, kernel), weights, True)
         scale, offset = self.coefficients(self.moving_mean, self.moving_variance, weights)
         kernel = ops.cast(kernel, scale.dtype)
@@ -103,12 +115,16 @@ class BatchNorm(keras.layers.Layer):
         Its mean is that of x, convolved, and the convolution can take it off as a bias.
         """
         convolve = lambda x, k: pointwise(x, ops.cast(k, x.dtype))  # noqa: E731
-        kernels = self._one_kernel(x) if training else None
+        kernels = self._one_kernel(x) if self.moves(training) else None
         if not kernels:
             y = self.of_convolution(convolve, x, kernel, weights, training)
             return ops.relu(y) if relu else y
         shift = ops.stop_gradient(ops.reshape(convolve(kernels.mean(x), kernel), (-1,)))
         return self._in_one_kernel(kernels, bias_add(convolve(x, kernel), -shift), weights, shift, relu)
+
+    def moves(self, training):
+        """Whether it normalizes by the batch and moves its statistics: in training, unless it is frozen."""
+        return bool(training) and self.trainable
 
     @property
     def synchronizes(self):

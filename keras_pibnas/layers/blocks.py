@@ -29,9 +29,23 @@ class Bottleneck(ConvOp):
     Fig. 3 c, reduction 2, `groups` its cardinality). At stride 2 x goes through a 1x1 convolution of stride 2 and BN.
 
     Args: as `Op`; kernel_size: k, odd; reduction: h = C / reduction, rounded up to a multiple of groups; groups.
+
+    Example:
+        >>> kp.layers.Bottleneck(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, reduction=4, groups=1, **kwargs):
+    def __init__(
+        self,
+        channels: int,
+        strides: int = 1,
+        affine: bool = True,
+        branches: int = 1,
+        kernel_size: int = 3,
+        reduction: int = 4,
+        groups: int = 1,
+        **kwargs,
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size = check_kernel_size(self, kernel_size)
         self.reduction, self.groups = (
@@ -63,9 +77,15 @@ class SeparableBlock(ConvOp):
     """Depthwise k x k (strided), BN, ReLU, 1x1, BN, ReLU. MobileNet (arXiv:1704.04861), Fig. 3.
 
     Args: as `Op`; kernel_size: k, odd.
+
+    Example:
+        >>> kp.layers.SeparableBlock(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, **kwargs):
+    def __init__(
+        self, channels: int, strides: int = 1, affine: bool = True, branches: int = 1, kernel_size: int = 3, **kwargs
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size = check_kernel_size(self, kernel_size)
 
@@ -90,9 +110,22 @@ class InvertedResidual(ConvOp):
     MobileNetV2 (arXiv:1801.04381), Fig. 4 d.
 
     Args: as `Op`; kernel_size: k, odd; expansion: t, a positive integer.
+
+    Example:
+        >>> kp.layers.InvertedResidual(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, expansion=6, **kwargs):
+    def __init__(
+        self,
+        channels: int,
+        strides: int = 1,
+        affine: bool = True,
+        branches: int = 1,
+        kernel_size: int = 3,
+        expansion: float = 6,
+        **kwargs,
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size = check_kernel_size(self, kernel_size)
         self.expansion = check_count(self, "expansion", expansion)
@@ -124,9 +157,23 @@ class ShuffleUnit(ConvOp):
 
     Args: as `Op`; kernel_size: k, odd; groups: a divisor of the channels; reduction: h = C / reduction, rounded up to a
     multiple of groups.
+
+    Example:
+        >>> kp.layers.ShuffleUnit(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, groups=2, reduction=4, **kwargs):
+    def __init__(
+        self,
+        channels: int,
+        strides: int = 1,
+        affine: bool = True,
+        branches: int = 1,
+        kernel_size: int = 3,
+        groups: int = 2,
+        reduction: int = 4,
+        **kwargs,
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size, self.groups = check_kernel_size(self, kernel_size), check_groups(self, groups)
         self.reduction = check_count(self, "reduction", reduction)

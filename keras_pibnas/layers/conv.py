@@ -5,25 +5,40 @@ from keras import ops
 
 from keras_pibnas.engine.kernels import bias_add, convolution, depthwise, every_second, pointwise
 from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.composite import Composite
 from keras_pibnas.layers.op import Op, uniform
 from keras_pibnas.layers.separable import check_kernel_size
 
 
-class ConvBN(keras.layers.Layer):
-    """k x k convolution in groups, without bias, then BN: (B, H, W, E * I) -> (B, ceil(H / strides), ..., E * O).
+class ConvBN(Composite):
+    """k x k convolution in groups, then BN: (B, H, W, E * I) -> (B, ceil(H / strides), ..., E * O).
 
     With groups=1 the input may be (B, H, W, I), which all branches share, as for an `Op`.
 
-    Args: inputs: I; outputs: O, of one branch; kernel_size: k; strides; groups: of one branch; affine; branches: E.
+    Args: inputs: I; outputs: O, of one branch; kernel_size: k; strides; groups: of one branch; affine; branches: E;
+    bias: whether the convolution has one.
+
+    Example:
+        >>> kp.layers.ConvBN(4, 8)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 8])
     """
 
     def __init__(
-        self, inputs, outputs, kernel_size=1, strides=1, groups=1, affine=True, branches=1, **kwargs
+        self,
+        inputs: int,
+        outputs: int,
+        kernel_size: int = 1,
+        strides: int = 1,
+        groups: int = 1,
+        affine: bool = True,
+        branches: int = 1,
+        bias: bool = False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.inputs, self.outputs, self.kernel_size, self.strides = inputs, outputs, kernel_size, strides
         self.groups, self.affine, self.branches = groups, affine, branches
-        self.depthwise = groups == inputs == outputs > 1
+        self.has_bias, self.depthwise = bias, groups == inputs == outputs > 1
 
     def build(self, input_shape=None):
         size, width = self.kernel_size, self.branches * self.outputs
@@ -33,6 +48,9 @@ class ConvBN(keras.layers.Layer):
             shape=(size, size, width, 1) if self.depthwise else (size, size, inputs, width),
             initializer=uniform(size**2 * inputs), autocast=False,
         )  # fmt: skip
+        self.bias = self.add_weight(
+            name="bias", shape=(width,), initializer=uniform(size**2 * inputs), autocast=False
+        ) if self.has_bias else None  # fmt: skip
         self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
         self.batch_norm.build_for(width)
         self.built = True
@@ -45,15 +63,16 @@ class ConvBN(keras.layers.Layer):
             x = pointwise(x if self.strides == 1 else every_second(x), kernel)
         else:
             x = convolution(x, kernel, self.strides)
+        x = x if self.bias is None else bias_add(x, ops.cast(self.bias, x.dtype))
         return self.batch_norm(x, weights=weights, training=training)
 
 
 class ConvOp(Op):
     """What ops made of `ConvBN` share."""
 
-    def conv_bn(self, name, inputs, outputs, kernel_size=1, strides=1, groups=1):
+    def conv_bn(self, name, inputs, outputs, kernel_size=1, strides=1, groups=1, bias=False):
         """A built ConvBN for all branches."""
-        layer = ConvBN(inputs, outputs, kernel_size, strides, groups, self.affine, self.branches, name=name,
+        layer = ConvBN(inputs, outputs, kernel_size, strides, groups, self.affine, self.branches, bias, name=name,
                        dtype=self.dtype_policy)  # fmt: skip
         layer.build()
         return layer
@@ -66,16 +85,32 @@ class Conv(ConvOp):
     Normal with one group, depthwise with as many as channels, pointwise with k = 1. The lecture notes' primitive
     operations, between ReLU and BN as DARTS has its own.
 
-    Args: as `Op`; kernel_size: k, odd; groups: a divisor of the channels.
+    Args: as `Op`; kernel_size: k, odd; groups: a divisor of the channels; bias: whether the convolution has a bias
+    where its BN is not affine, as in NAS-Bench-201's supernets: in training that BN takes it out again.
+
+    Example:
+        >>> kp.layers.Conv(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, groups=1, **kwargs):
+    def __init__(
+        self,
+        channels: int,
+        strides: int = 1,
+        affine: bool = True,
+        branches: int = 1,
+        kernel_size: int = 3,
+        groups: int = 1,
+        bias: bool = False,
+        **kwargs,
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size, self.groups = check_kernel_size(self, kernel_size), check_groups(self, groups)
+        self.bias = bias
 
     def build(self, input_shape):
         super().build(input_shape)
-        size = (self.kernel_size, self.strides, self.groups)
+        size = (self.kernel_size, self.strides, self.groups, self.bias and not self.affine)
         self.conv = self.conv_bn("conv", self.channels, self.channels, *size)
 
     def call(self, x, weights=None, training=False):
@@ -83,7 +118,8 @@ class Conv(ConvOp):
         return self.conv(x if self.groups == 1 else self.every_edge(x), weights=weights, training=training)
 
     def get_config(self):
-        return super().get_config() | {"kernel_size": self.kernel_size, "groups": self.groups}
+        own = {"kernel_size": self.kernel_size, "groups": self.groups}
+        return super().get_config() | own | ({"bias": True} if self.bias else {})
 
 
 def check_groups(layer, groups):
@@ -95,15 +131,27 @@ def check_groups(layer, groups):
     return groups
 
 
-def depthwise_conv(channels, strides=1, affine=True, branches=1, kernel_size=3, **kwargs):
-    """`Conv` with a group for every channel."""
+def depthwise_conv(
+    channels: int, strides: int = 1, affine: bool = True, branches: int = 1, kernel_size: int = 3, **kwargs
+) -> keras.layers.Layer:
+    """`Conv` with a group for every channel.
+
+    Example:
+        >>> kp.layers.depthwise_conv(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
+    """
     return Conv(channels, strides, affine, branches, kernel_size, groups=channels, **kwargs)
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
 class Linear(Op):
     """W x + b at every pixel, at stride 2 at every second one, and nothing else. Args: as `Op`; affine: whether b is
-    there (without it the op is linear in the strict sense)."""
+    there (without it the op is linear in the strict sense).
+
+    Example:
+        >>> kp.layers.Linear(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
+    """
 
     def build(self, input_shape):
         super().build(input_shape)

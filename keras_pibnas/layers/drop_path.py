@@ -12,9 +12,13 @@ class DropPath(keras.layers.Layer):
     raise it while training (`callbacks.DropPathSchedule`).
 
     Args: rate: probability in [0, 1); seed: int or None. Call: x (B, ...) -> the same shape.
+
+    Example:
+        >>> kp.layers.DropPath(0.2)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, rate=0.0, seed=None, **kwargs):
+    def __init__(self, rate: float = 0.0, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
         self.initial_rate, self.seed = check_rate(rate), seed
         self.generator = keras.random.SeedGenerator(seed)

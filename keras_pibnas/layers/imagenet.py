@@ -1,15 +1,19 @@
 """The ImageNet network of DARTS: its two stems and its auxiliary head."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_pibnas.engine.kernels import convolution, pointwise
 from keras_pibnas.layers.auxiliary import AuxiliaryHead
 from keras_pibnas.layers.batch_norm import BatchNorm
+from keras_pibnas.layers.composite import Composite
 from keras_pibnas.layers.op import uniform
+from keras_pibnas.layers.preprocess import STEMS
 
 
-class _Stem(keras.layers.Layer):
+class _Stem(Composite):
     """3x3 convolutions of stride 2, each with BN, ReLU between them. Args: channels."""
 
     def __init__(self, channels, **kwargs):
@@ -43,11 +47,16 @@ class ImageNetStem(_Stem):
     """3x3 stride 2 to C / 2, BN, ReLU, 3x3 stride 2 to C, BN: (B, H, W, C') -> (B, ceil(H / 4), ceil(W / 4), channels).
 
     `stem0` of DARTS's network for ImageNet. Args: channels: C, even.
+
+    Example:
+        >>> kp.layers.ImageNetStem(4)(np.ones((1, 64, 64, 3), "float32")).shape
+        TensorShape([1, 16, 16, 4])
     """
 
     strides = 4
 
     def build(self, input_shape):
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})  # TensorFlow takes multiples, too
         self.add_conv(1, input_shape[-1], self.channels // 2)
         self.add_conv(2, self.channels // 2, self.channels)
 
@@ -60,6 +69,10 @@ class StemReduction(_Stem):
     """ReLU, 3x3 stride 2, BN: (B, H, W, C') -> (B, ceil(H / 2), ceil(W / 2), channels).
 
     `stem1` of DARTS's network for ImageNet. Args: channels.
+
+    Example:
+        >>> kp.layers.StemReduction(4)(np.ones((1, 16, 16, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
     strides = 2
@@ -71,6 +84,20 @@ class StemReduction(_Stem):
         return self.conv(1, ops.relu(x), training)
 
 
+def make_stems(stem: str, channels: int, dtype: Any = None) -> list:
+    """The layers of a stem, each of which reads the one before: one, or `ImageNetStem` and `StemReduction`.
+
+    Args: stem: its name; channels: of the output; dtype: policy.
+
+    Example:
+        >>> [type(layer).__name__ for layer in kp.layers.make_stems("conv3x3", 48)]
+        ['ConvStem']
+    """
+    if stem == "imagenet":
+        return [ImageNetStem(channels, dtype=dtype, name="stem_0"), StemReduction(channels, dtype=dtype, name="stem_1")]
+    return [STEMS[stem](channels, dtype=dtype, name="stem")]
+
+
 @keras.saving.register_keras_serializable("keras_pibnas")
 class ImageNetAuxiliaryHead(AuxiliaryHead):
     """ReLU, average pool 5 stride 2, 1x1 to 128, BN, ReLU, 2x2 to 768, ReLU, linear. DARTS, for 7x7 inputs.
@@ -79,6 +106,10 @@ class ImageNetAuxiliaryHead(AuxiliaryHead):
     are averaged over what the 2x2 convolution leaves.
 
     Args: classes: number of logits. Call: x (B, H, W, C) with H, W >= 2 -> logits (B, classes).
+
+    Example:
+        >>> kp.layers.ImageNetAuxiliaryHead(10)(np.ones((1, 7, 7, 4), "float32")).shape
+        TensorShape([1, 10])
     """
 
     def build(self, input_shape):

@@ -25,11 +25,24 @@ class Involution(Op):
         dilation: d, a positive integer.
         groups: G, a divisor of the channels; the kernel of group g is for channels g C / G to (g + 1) C / G - 1.
         reduction: ratio by which the kernel's branch is narrowed, a divisor of the channels.
+
+    Example:
+        >>> kp.layers.Involution(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
     def __init__(
-        self, channels, strides=1, affine=True, branches=1, kernel_size=3, dilation=1, groups=1, reduction=1, **kwargs
-    ):  # fmt: skip
+        self,
+        channels: int,
+        strides: int = 1,
+        affine: bool = True,
+        branches: int = 1,
+        kernel_size: int = 3,
+        dilation: int = 1,
+        groups: int = 1,
+        reduction: int = 1,
+        **kwargs,
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size, self.dilation = check_kernel_size(self, kernel_size), dilation
         self.groups, self.reduction = groups, reduction

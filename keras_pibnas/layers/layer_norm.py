@@ -12,9 +12,13 @@ class LayerNorm(keras.layers.Layer):
 
     Args: affine; epsilon: added to the variance. Call: x (B, H, W, E * C), weights (E,) or None; every block of C
     channels is normalized for itself.
+
+    Example:
+        >>> kp.layers.LayerNorm()(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, affine=True, epsilon=1e-6, branches=1, **kwargs):
+    def __init__(self, affine: bool = True, epsilon: float = 1e-6, branches: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.affine, self.epsilon, self.branches = affine, epsilon, branches
 

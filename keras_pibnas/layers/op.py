@@ -4,6 +4,7 @@ import keras
 
 from keras_pibnas.engine.kernels import tile
 from keras_pibnas.layers.batch_norm import repeat
+from keras_pibnas.layers.composite import Composite
 
 
 def uniform(fan_in):
@@ -12,7 +13,7 @@ def uniform(fan_in):
     return keras.initializers.RandomUniform(-bound, bound)
 
 
-class Op(keras.layers.Layer):
+class Op(Composite):
     """An operation on an edge, or on all `branches` edges of a bundle in one pass.
 
     Args:
@@ -28,9 +29,14 @@ class Op(keras.layers.Layer):
 
     Returns:
         (B, ceil(H / strides), ceil(W / strides), E * C), edge by edge.
+
+    Example:
+        >>> op = kp.spaces.build_op("sep_conv_3x3", 4, strides=2, branches=3)
+        >>> op.compute_output_shape((1, 8, 8, 4))  # three edges side by side
+        (1, 4, 4, 12)
     """
 
-    def __init__(self, channels, strides=1, affine=True, branches=1, **kwargs):
+    def __init__(self, channels: int, strides: int = 1, affine: bool = True, branches: int = 1, **kwargs):
         super().__init__(**kwargs)
         for name, value in (("channels", channels), ("branches", branches)):
             if not isinstance(value, int) or value < 1:

@@ -20,9 +20,22 @@ class PIBConv(Op):
     depthwise weights where the paper's equation (2) counts 2 K^2 C.
 
     Args: as `Op`; kernel_size: odd; expansion: F, with F * C an integer.
+
+    Example:
+        >>> kp.layers.PIBConv(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, expansion=2, **kwargs):
+    def __init__(
+        self,
+        channels: int,
+        strides: int = 1,
+        affine: bool = True,
+        branches: int = 1,
+        kernel_size: int = 3,
+        expansion: float = 2,
+        **kwargs,
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size, self.expansion = check_kernel_size(self, kernel_size), expansion
         self.hidden = check_expansion(channels, expansion)
@@ -90,6 +103,10 @@ class PIBConvTable(PIBConv):
     """The block that the paper's Table 1 counts: ReLU, depthwise k, 1x1 to F * C, BN, ReLU, grouped k, 1x1, BN.
 
     Args: as `PIBConv`.
+
+    Example:
+        >>> kp.layers.PIBConvTable(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
     def build(self, input_shape):

@@ -35,13 +35,25 @@ class _Pool(Op):
 
 @keras.saving.register_keras_serializable("keras_pibnas")
 class MaxPool(_Pool):
-    __doc__ = _Pool.__doc__ + " The padding is -inf."
+    """3x3 pooling with padding 1. The padding is -inf. Args: as `Op`; norm: whether BN without gamma
+    and beta follows, as in the supernets of the `darts` space.
+
+    Example:
+        >>> kp.layers.MaxPool(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
+    """
 
     pool = staticmethod(max_pool)
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
 class AveragePool(_Pool):
-    __doc__ = _Pool.__doc__ + " The padding is left out of the count."
+    """3x3 pooling with padding 1. The padding is left out of the count. Args: as `Op`; norm: whether BN without gamma
+    and beta follows, as in the supernets of the `darts` space.
+
+    Example:
+        >>> kp.layers.AveragePool(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
+    """
 
     pool = staticmethod(average_pool)

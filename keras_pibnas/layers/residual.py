@@ -4,19 +4,24 @@ import keras
 from keras import ops
 
 from keras_pibnas.engine.kernels import pointwise
+from keras_pibnas.layers.composite import Composite
 from keras_pibnas.layers.conv import ConvBN
 from keras_pibnas.layers.op import uniform
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
-class ResidualBlock(keras.layers.Layer):
+class ResidualBlock(Composite):
     """ReLU, 3x3 stride 2, BN, ReLU, 3x3, BN; beside it average pool 2x2 and 1x1 without BN; their sum.
 
     NAS-Bench-201 (arXiv:2001.00326), section 2. Args: channels: of the output.
     Call: x (B, H, W, C) -> (B, ceil(H / 2), ceil(W / 2), channels).
+
+    Example:
+        >>> kp.layers.ResidualBlock(8)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 4, 4, 8])
     """
 
-    def __init__(self, channels, **kwargs):
+    def __init__(self, channels: int, **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
 

@@ -13,7 +13,12 @@ from keras_pibnas.layers.separable import SepConv, check_kernel_size
 
 @keras.saving.register_keras_serializable("keras_pibnas")
 class SepConvGELU(SepConv):
-    """Twice: GELU, depthwise k (the first one strided), 1x1, BN. The roadmap's first step. Args: as `SepConv`."""
+    """Twice: GELU, depthwise k (the first one strided), 1x1, BN. The roadmap's first step. Args: as `SepConv`.
+
+    Example:
+        >>> kp.layers.SepConvGELU(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
+    """
 
     def call(self, x, weights=None, training=False):
         x = depthwise(self.every_edge(gelu(x)), self.depthwise_1, self.strides)
@@ -26,9 +31,15 @@ class SepConvLayerNorm(Op):
     """Twice: GELU, depthwise k (the first one strided), 1x1, LayerNorm over channels. The roadmap's second step.
 
     Args: as `Op`, affine for gamma and beta of the layer normalizations; kernel_size: odd.
+
+    Example:
+        >>> kp.layers.SepConvLayerNorm(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, **kwargs):
+    def __init__(
+        self, channels: int, strides: int = 1, affine: bool = True, branches: int = 1, kernel_size: int = 3, **kwargs
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size = check_kernel_size(self, kernel_size)
 
@@ -64,9 +75,22 @@ class ConvNeXtConv(Op):
     step; there is no residual connection, for in a cell `skip_connect` is an op of its own.
 
     Args: as `Op`; kernel_size: odd; expansion: F, published 4, with F * C an integer.
+
+    Example:
+        >>> kp.layers.ConvNeXtConv(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=7, expansion=4, **kwargs):
+    def __init__(
+        self,
+        channels: int,
+        strides: int = 1,
+        affine: bool = True,
+        branches: int = 1,
+        kernel_size: int = 7,
+        expansion: float = 4,
+        **kwargs,
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size, self.expansion = check_kernel_size(self, kernel_size), expansion
         self.hidden = check_expansion(channels, expansion)

@@ -18,9 +18,23 @@ def check_kernel_size(layer, size):
 
 @keras.saving.register_keras_serializable("keras_pibnas")
 class DilConv(Op):
-    """ReLU, depthwise k with dilation, 1x1, BN. DARTS, `dil_conv_k`. Args: as `Op`; kernel_size: odd; dilation."""
+    """ReLU, depthwise k with dilation, 1x1, BN. DARTS, `dil_conv_k`. Args: as `Op`; kernel_size: odd; dilation.
 
-    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, dilation=2, **kwargs):
+    Example:
+        >>> kp.layers.DilConv(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        strides: int = 1,
+        affine: bool = True,
+        branches: int = 1,
+        kernel_size: int = 3,
+        dilation: int = 2,
+        **kwargs,
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size, self.dilation = check_kernel_size(self, kernel_size), dilation
 
@@ -44,9 +58,15 @@ class SepConv(Op):
     """Twice: ReLU, depthwise k (the first one strided), 1x1, BN. DARTS, `sep_conv_k`.
 
     Args: as `Op`; kernel_size: odd.
+
+    Example:
+        >>> kp.layers.SepConv(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, channels, strides=1, affine=True, branches=1, kernel_size=3, **kwargs):
+    def __init__(
+        self, channels: int, strides: int = 1, affine: bool = True, branches: int = 1, kernel_size: int = 3, **kwargs
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         self.kernel_size = check_kernel_size(self, kernel_size)
 
@@ -72,7 +92,12 @@ class SepConv(Op):
 
 @keras.saving.register_keras_serializable("keras_pibnas")
 class Conv7x1_1x7(Op):  # noqa: N801, the op's published name
-    """ReLU, 1x7 convolution of stride (1, s), 7x1 of stride (s, 1), BN. AmoebaNet's and PIBConv's `conv_7x1_1x7`."""
+    """ReLU, 1x7 convolution of stride (1, s), 7x1 of stride (s, 1), BN. AmoebaNet's and PIBConv's `conv_7x1_1x7`.
+
+    Example:
+        >>> kp.layers.Conv7x1_1x7(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
+    """
 
     def build(self, input_shape):
         super().build(input_shape)

@@ -10,7 +10,12 @@ from keras_pibnas.layers.op import Op
 
 @keras.saving.register_keras_serializable("keras_pibnas")
 class Identity(Op):
-    """The input itself, on every edge. DARTS, `skip_connect` at stride 1."""
+    """The input itself, on every edge. DARTS, `skip_connect` at stride 1.
+
+    Example:
+        >>> kp.layers.Identity(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 8, 8, 4])
+    """
 
     def call(self, x, weights=None, training=False):
         return self.weighted(self.every_edge(x), weights)
@@ -25,9 +30,21 @@ class FactorizedReduce(Op):
 
     Args: as `Op`, with strides 2 only and an even number of channels; inputs: channels of the input (default:
     `channels`).
+
+    Example:
+        >>> kp.layers.FactorizedReduce(4)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 4, 4, 4])
     """
 
-    def __init__(self, channels, strides=2, affine=True, branches=1, inputs=None, **kwargs):
+    def __init__(
+        self,
+        channels: int,
+        strides: int = 2,
+        affine: bool = True,
+        branches: int = 1,
+        inputs: int | None = None,
+        **kwargs,
+    ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         if strides != 2:
             raise ValueError(
@@ -69,7 +86,14 @@ class FactorizedReduce(Op):
         return super().get_config() | {"inputs": self.inputs}
 
 
-def skip_connect(channels, strides=1, affine=True, branches=1, **kwargs):
-    """Identity at stride 1, factorized reduce at stride 2."""
+def skip_connect(
+    channels: int, strides: int = 1, affine: bool = True, branches: int = 1, **kwargs
+) -> keras.layers.Layer:
+    """Identity at stride 1, factorized reduce at stride 2.
+
+    Example:
+        >>> kp.layers.skip_connect(4, strides=2)(np.ones((1, 8, 8, 4), "float32")).shape
+        TensorShape([1, 4, 4, 4])
+    """
     kind = Identity if strides == 1 else FactorizedReduce
     return kind(channels, strides, affine, branches, **kwargs)

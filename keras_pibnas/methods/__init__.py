@@ -3,8 +3,9 @@
 from .catalog import get, names, register
 from .cells import CellSpec, cells_of, genotype_mix
 from .discretizations import Discretization, SkipLimited, Threshold, TopEdges
-from .expected_cost import ExpectedCost
+from .expected_cost import ExpectedCost, places
 from .exponentiated import ExponentiatedGradient
+from .latencies import latency_rows, read_latencies
 from .method import Method, Stage
 from .penalties import BetaDecay, DirichletKL, Entropy, Penalty, ZeroOne
 from .perturbations import Adversarial, Perturbation, UniformNoise
@@ -60,9 +61,12 @@ __all__ = [
     "fold_seed",
     "genotype_mix",
     "get",
+    "latency_rows",
     "names",
+    "places",
     "project",
     "rank_genotypes",
+    "read_latencies",
     "register",
     "sample_genotypes",
     "schedule",

@@ -21,14 +21,14 @@ from keras_pibnas.methods.wrappers import EdgeNormalized, Masked, SkipAssisted
 
 _METHODS = {}
 
-# arXiv:1806.09055, appendix A.1.
+# arXiv:1806.09055. Where a setting stands, and what was read in which code: docs/methods.md.
 _DARTS = {
     "epochs": 50, "batch_size": 64, "channels": 16, "layers": 8, "order": 2,
     "learning_rate": 0.025, "learning_rate_min": 0.001, "momentum": 0.9, "l2": 3e-4, "clipnorm": 5.0,
     "alpha_learning_rate": 3e-4, "alpha_beta_1": 0.5, "alpha_beta_2": 0.999, "alpha_l2": 1e-3, "alpha_clipnorm": None,
 }  # fmt: skip
 _FIRST_ORDER = _DARTS | {"order": 1}
-# arXiv:1907.05737, section 4.2.
+# arXiv:1907.05737; its code ends at a learning rate of 0.001.
 _PC_DARTS = _FIRST_ORDER | {
     "batch_size": 256, "learning_rate": 0.1, "learning_rate_min": 0.0, "alpha_learning_rate": 6e-4,
 }  # fmt: skip
@@ -89,13 +89,15 @@ def _pdarts_stage(layers, ops, rate):
 
 register("darts", Method(settings=_DARTS))
 # PIBConv's published code; GDAS's schedules end at epochs - 1, these at epochs.
-register("gumbel", Method(Gumbel(Linear(10.0, 1.0)), settings=_DARTS | {"alpha_clipnorm": 5.0}))
+register("gumbel", Method(Gumbel(Linear(10.0, 1.0)), settings=_FIRST_ORDER | {"alpha_clipnorm": 5.0}))
 register(
-    "gdas",  # arXiv:1910.04465, section 4.2
-    Method(Gumbel(Linear(10.0, 0.1), hard=True), settings=_FIRST_ORDER | {"epochs": 250, "batch_size": 256}),
+    "gdas",  # arXiv:1910.04465
+    Method(
+        Gumbel(Linear(10.0, 0.1), hard=True), settings=_FIRST_ORDER | {"epochs": 250, "batch_size": 256, "l2": 5e-4}
+    ),
 )
 register(
-    "snas",  # arXiv:1812.09926, section 3; it prints no weight of the cost
+    "snas",  # arXiv:1812.09926; the cost's weight is ours: docs/methods.md
     Method(
         Gumbel(Exponential(1.0, 0.03), mean=1.0, stddev=0.01),
         (ExpectedCost(form="log", weight=0.01),),
@@ -104,17 +106,17 @@ register(
     ),
 )
 register(
-    "drnas",  # arXiv:2006.10355, section 4.1: its first stage
+    "drnas",  # arXiv:2006.10355: its first stage; a KL term, so no L2 term of the alphas
     Method(
         Dirichlet(),
         (DirichletKL(1e-3),),
         partial=6,
         rest=10 / 25,
-        settings=_PC_DARTS | {"epochs": 25, "batch_size": 64, "channels": 36, "layers": 20},
+        settings=_PC_DARTS | {"epochs": 25, "batch_size": 64, "channels": 36, "layers": 20, "alpha_l2": 0.0},
     ),
 )
 register(
-    "fair_darts",  # arXiv:1911.12126, section 5.1
+    "fair_darts",  # arXiv:1911.12126
     Method(
         Masked(Sigmoid(stddev=0.0), ("none",)),
         (ZeroOne(10.0),),
@@ -124,20 +126,29 @@ register(
     ),
 )
 register("pc_darts", Method(EdgeNormalized(Softmax()), partial=4, rest=15 / 50, settings=_PC_DARTS))
-register("beta_darts", Method(penalties=(BetaDecay(Linear(0.0, 50.0)),), settings=_DARTS))  # arXiv:2203.01665
-register("sdarts_rs", Method(perturbation=UniformNoise(Linear(0.03, 0.3)), settings=_DARTS))  # arXiv:2002.05283
-register("sdarts_adv", Method(perturbation=Adversarial(Linear(0.03, 0.3), 7), settings=_DARTS))
-register("darts_minus", Method(SkipAssisted(Softmax(), Linear(1.0, 0.0)), settings=_DARTS))  # arXiv:2009.01027
+# Of order 1, as the code of the next four runs by default; each has order 2 too.
+register("beta_darts", Method(penalties=(BetaDecay(Linear(0.0, 50.0)),), settings=_FIRST_ORDER))  # arXiv:2203.01665
+register("sdarts_rs", Method(perturbation=UniformNoise(Linear(0.03, 0.3)), settings=_FIRST_ORDER))  # arXiv:2002.05283
+register("sdarts_adv", Method(perturbation=Adversarial(Linear(0.03, 0.3), 7), settings=_FIRST_ORDER))
+register("darts_minus", Method(SkipAssisted(Softmax(), Linear(1.0, 0.0)), settings=_FIRST_ORDER))  # arXiv:2009.01027
 register("single_level", Method(update="single", settings=_FIRST_ORDER))
-register("gaea", Method(Simplex(0.1), settings=_FIRST_ORDER | {"alpha_learning_rate": 0.1}))  # arXiv:2004.07802
+register(
+    "gaea",  # arXiv:2004.07802; no Adam, so nothing of it
+    Method(
+        Simplex(0.1),
+        settings=_FIRST_ORDER
+        | {"alpha_learning_rate": 0.1, "alpha_beta_1": None, "alpha_beta_2": None, "alpha_l2": None},
+    ),
+)
 register("random_sharing", Method(Uniform(), settings=_FIRST_ORDER))  # arXiv:1902.07638
 register(
-    "p_darts",  # arXiv:1904.12760, section 4.2
+    "p_darts",  # arXiv:1904.12760
     Method(
         discretization=SkipLimited(2),
         rest=10 / 25,
         stages=tuple(map(_pdarts_stage, (5, 11, 17), (8, 5, 3), (0.1, 0.4, 0.7))),
         settings=_FIRST_ORDER
-        | {"epochs": 25, "batch_size": 96, "layers": 5, "learning_rate_min": 0.0, "alpha_learning_rate": 6e-4},
+        | {"epochs": 25, "batch_size": 96, "layers": 5, "learning_rate_min": 0.0, "alpha_learning_rate": 6e-4}
+        | {"alpha_clipnorm": 5.0},
     ),
 )

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_pibnas.genotypes import Genotype
 from keras_pibnas.spaces import SearchSpace, canonical
-from keras_pibnas.topology import KINDS
+from keras_pibnas.topology import KINDS, Topology
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class CellSpec:
         primitives: op names, by column.
         mask: (edges, ops), true where the space allows the op on the edge; None allows all.
         inputs: number of input states, 2 in DARTS.
+        keep: how many of its edges a node keeps when a genotype is derived; None for all, `none` among their ops.
+        output: how nodes leave the cell, see `topology.Topology`.
 
     Raises:
         ValueError: names the argument, its value and what would be right.
@@ -37,6 +39,8 @@ class CellSpec:
     primitives: tuple
     mask: tuple | None = None
     inputs: int = 2
+    keep: int | None = 2
+    output: str = "concatenate"
 
     def __post_init__(self):
         object.__setattr__(self, "primitives", tuple(self.primitives))
@@ -85,8 +89,19 @@ class CellSpec:
 
     @property
     def derivable(self) -> np.ndarray:
-        """(edges, ops) of bool: what a genotype may take, allowed and not `none`."""
-        return self.computed
+        """(edges, ops) of bool: what a genotype may take: what is allowed; `none` only where all edges are kept."""
+        return self.allowed if self.keep is None else self.computed
+
+    @property
+    def topology(self) -> Topology:
+        """What the cell is."""
+        return Topology(self.inputs, self.nodes, self.keep, self.output)
+
+    def keeps(self, wanted: int | None = None) -> int:
+        """How many edges a node keeps: all where the topology says so; else as wanted, or as it says."""
+        if self.keep is None:
+            return self.inputs + self.nodes
+        return self.keep if wanted is None else wanted
 
     @property
     def same_node(self) -> np.ndarray:
@@ -108,7 +123,10 @@ def cells_of(space: SearchSpace, nodes: int | None = None) -> tuple[CellSpec, ..
     """
     topology = space.cell(nodes)
     return tuple(
-        CellSpec(kind, topology.nodes, space.primitives, space.mask(kind, topology.nodes), topology.inputs)
+        CellSpec(
+            kind, topology.nodes, space.primitives, space.mask(kind, topology.nodes),
+            topology.inputs, topology.keep, topology.output,
+        )  # fmt: skip
         for kind in topology.kinds
     )
 

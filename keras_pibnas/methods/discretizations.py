@@ -36,8 +36,7 @@ class Discretization(Part):
         """
         cells = cells_of(space, getattr(topology, "nodes", topology))
         pairs = [self.pairs(_checked(table, cell), cell) for table, cell in zip(scores, cells, strict=True)]
-        states = tuple(range(cells[0].inputs, cells[0].inputs + cells[0].nodes))
-        return Genotype(*pairs, states, states)
+        return genotype_of(pairs, cells)
 
     def pairs(self, scores: np.ndarray, cell: CellSpec) -> tuple:
         """(op name, source) pairs of a cell, node by node, strongest edges first. Args: scores (edges, ops)."""
@@ -53,7 +52,8 @@ class Discretization(Part):
 class TopEdges(Discretization):
     """On each node, the `edges` incoming ones with the largest score of an op other than none, each with that op.
 
-    DARTS (arXiv:1806.09055), section 2.4. Of equal scores the first edge and the first op win. Args: edges: 1 or 2.
+    DARTS (arXiv:1806.09055). Of equal scores the first edge and the first op win. Args: edges: 1 or 2;
+    None: as many as the space's topology keeps. Where that is all, `none` is an op like the others.
 
     Example:
         >>> space, scores = kp.spaces.SearchSpace("two", ("skip_connect", "sep_conv_3x3")), [[0.6, 0.4], [0.3, 0.7]]
@@ -61,10 +61,10 @@ class TopEdges(Discretization):
         (('sep_conv_3x3', 1), ('skip_connect', 0))
     """
 
-    edges: int = 2
+    edges: int | None = None
 
     def __post_init__(self):
-        if self.edges not in (1, 2):
+        if self.edges not in (None, 1, 2):
             raise ValueError(f"A genotype holds 1 or 2 edges a node. Received: edges={self.edges!r}")
 
     def pairs(self, scores, cell):
@@ -72,15 +72,15 @@ class TopEdges(Discretization):
 
     def kept(self, scores, cell):
         best = ops.max(ops.where(cell.derivable, scores, 0.0), axis=-1)
-        return ops.logical_and(best_edges(best, cell, self.edges), best > 0)
+        return ops.logical_and(best_edges(best, cell, cell.keeps(self.edges)), best > 0)
 
 
 @registered
 @dataclass(frozen=True)
 class Threshold(Discretization):
-    """As TopEdges(edges), but only edges whose score is at least `least`. FairDARTS (arXiv:1911.12126), section 4.3.
+    """As TopEdges(edges), but only edges whose score is at least `least`. FairDARTS (arXiv:1911.12126).
 
-    Args: least: of a score; edges: how many at most on a node, 1 or 2.
+    Args: least: of a score; edges: how many at most on a node, as of TopEdges.
 
     Example:
         >>> space, scores = kp.spaces.SearchSpace("two", ("skip_connect", "sep_conv_3x3")), [[0.9, 0.4], [0.3, 0.7]]
@@ -89,7 +89,7 @@ class Threshold(Discretization):
     """
 
     least: float = 0.85
-    edges: int = 2
+    edges: int | None = None
 
     def __post_init__(self):
         TopEdges(self.edges)
@@ -107,7 +107,7 @@ class Threshold(Discretization):
 @registered
 @dataclass(frozen=True)
 class SkipLimited(Discretization):
-    """As TopEdges(2), with at most `skips` skip connections in the normal cell. P-DARTS (arXiv:1904.12760), 3.3.
+    """As TopEdges(), with at most `skips` skip connections in the normal cell. P-DARTS (arXiv:1904.12760).
 
     While there are more, the weakest of them loses its score, and the cell is derived again.
     `kept` does not know of the limit. Args: skips: how many at most.
@@ -127,14 +127,14 @@ class SkipLimited(Discretization):
     def pairs(self, scores, cell):
         scores = scores.copy()
         while cell.kind == "normal":
-            skips = _skips(_strongest(scores, cell, 2, 0.0), cell)
+            skips = _skips(_strongest(scores, cell, None, 0.0), cell)
             if len(skips) <= self.skips:
                 break
             scores[min(skips, key=lambda place: scores[place])] = 0.0
-        return _strongest(scores, cell, 2, 0.0)
+        return _strongest(scores, cell, None, 0.0)
 
     def kept(self, scores, cell):
-        return TopEdges(2).kept(scores, cell)
+        return TopEdges().kept(scores, cell)
 
 
 def _checked(scores, cell):
@@ -147,24 +147,39 @@ def _checked(scores, cell):
 
 
 def _strongest(scores, cell, edges, least):
-    """Pairs of the best edges whose score is above 0 and at least `least`; two a node, with `none` where one lacks."""
+    """Pairs of the best edges whose score is above 0 and at least `least`, with `none` where a node lacks some.
+
+    The strongest edges come first; where all are kept, they come by source.
+    """
     best, op = scores.max(axis=1), scores.argmax(axis=1)
     pairs = []
     for node in range(cell.nodes):
         rows = np.flatnonzero(np.array(cell.targets) == node)
-        ranked = rows[np.argsort(-best[rows], kind="stable")][:edges]
+        ranked = rows[np.argsort(-best[rows], kind="stable")][: cell.keeps(edges)]
         taken = [row for row in ranked if best[row] > 0 and best[row] >= least]
         own = [(cell.primitives[op[row]], cell.sources[row]) for row in taken]
         unused = [source for source in range(node + cell.inputs) if source not in {source for _, source in own}]
-        pairs += own + [("none", source) for source in unused[: 2 - len(own)]]
+        own += [("none", source) for source in unused[: cell.topology.kept(node) - len(own)]]
+        pairs += sorted(own, key=lambda pair: pair[1]) if cell.keep is None else own
     return tuple(pairs)
 
 
+def genotype_of(pairs, cells) -> Genotype:
+    """The genotype of the pairs of each kind of cell, as `Discretization.pairs` gives them. Args: cells: CellSpec."""
+    topology = cells[0].topology
+    counts = tuple(map(topology.kept, range(topology.nodes)))
+    parts = {"normal": (), "reduce": (), "normal_concat": (), "reduce_concat": ()}
+    for cell, own in zip(cells, pairs, strict=True):
+        parts |= {cell.kind: own, f"{cell.kind}_concat": topology.states, f"{cell.kind}_edges": counts}
+    return Genotype(**parts, inputs=topology.inputs, output=topology.output)
+
+
 def _skips(pairs, cell):
-    """The (row, column) of each skip connection among pairs, two a node."""
+    """The (row, column) of each skip connection among pairs."""
     rows = {edge: row for row, edge in enumerate(zip(cell.sources, cell.targets, strict=True))}
+    nodes = [node for node in range(cell.nodes) for _ in range(cell.topology.kept(node))]
     return [
-        (rows[source, index // 2], cell.primitives.index(name))
-        for index, (name, source) in enumerate(pairs)
+        (rows[source, node], cell.primitives.index(name))
+        for node, (name, source) in zip(nodes, pairs, strict=True)
         if canonical(name) == "skip_connect"
     ]

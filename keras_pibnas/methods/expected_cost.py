@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_pibnas import costs, spaces, topology
+from keras_pibnas.methods.cells import cells_of
 from keras_pibnas.methods.discretizations import Discretization, TopEdges
 from keras_pibnas.methods.part import registered
 from keras_pibnas.methods.penalties import Penalty
@@ -38,7 +39,7 @@ class Prices:
 @registered
 @dataclass(frozen=True)
 class ExpectedCost(Penalty):
-    """The expected cost E of the derived network, compared to a target. As SNAS (arXiv:1812.09926), section 2.4.
+    """The expected cost E of the derived network, compared to a target. As SNAS (arXiv:1812.09926).
 
     E = what no genotype changes + on each node, over the edges that would be kept (no gradient goes through which), the
     mean of the ops' costs, weighted by the mix; a row of it without `none`, which is never derived, is divided by its
@@ -113,6 +114,12 @@ class ExpectedCost(Penalty):
         """
         if self.prices is None:
             raise ValueError("ExpectedCost must be bound to a supernet, by bind(cells=, ...). Received: prices=None")
+        for cell, price in zip(cells, self.prices.ops, strict=True):
+            if price.shape != cell.shape:
+                raise ValueError(
+                    f"ExpectedCost is bound to cells of {price.shape[0]} edges and {price.shape[1]} ops. "
+                    f"Received: a {cell.kind} cell of {cell.edges} edges and {cell.shape[1]} ops"
+                )
         total = ops.convert_to_tensor(np.float64(self.prices.fixed))
         for a, n, cell, price in zip(arch, noise, cells, self.prices.ops, strict=True):
             scores = ops.stop_gradient(relaxation.scores(a, cell))
@@ -154,17 +161,53 @@ def _unit_name(unit):
 
 
 def _prices(penalty, cells, input_shape, num_classes, stem, discretization):
-    nodes = cells[0].nodes
-    plans = topology.plan(penalty.layers, penalty.channels, nodes, nodes)
+    plans = topology.network_plan(cells[0].topology, penalty.layers, penalty.channels, stem)
     price = _pricing(penalty.unit)
     tables = {cell.kind: np.zeros(cell.shape) for cell in cells}
-    for plan, (_, states, inner) in zip(plans, costs.sides(plans, input_shape, stem), strict=True):
-        cell = cells[int(plan.reduction)]
-        tables[cell.kind] += _table(cell, plan.channels, states, inner, price)
+    for kind, row, column, place in _uses(plans, cells, input_shape, stem):
+        tables[kind][row, column] += price(*place)
     named = isinstance(penalty.unit, str)
     fixed = getattr(costs.fixed_cost(plans, input_shape, num_classes, stem), penalty.unit) if named else 0
     least, most = (fixed + sum(_extreme(tables[cell.kind], cell, sign) for cell in cells) for sign in (1.0, -1.0))
     return Prices(fixed, tuple(tables[cell.kind] for cell in cells), least, most, discretization)
+
+
+def places(
+    space: str | spaces.SearchSpace,
+    input_shape: tuple = (32, 32, 3),
+    channels: int = 36,
+    layers: int = 20,
+    nodes: int | None = None,
+    stem: str = "conv3x3",
+) -> list[tuple]:
+    """Where each op of a space can stand in a derived network: what a table of latencies has to hold.
+
+    Args: space: SearchSpace, or its name; the rest: of the derived network, as `build_network` takes it.
+
+    Returns:
+        [(op, channels, (height, width) of its input, stride)], each once.
+
+    Example:
+        >>> kp.methods.places(kp.spaces.SearchSpace("one", ("none", "skip_connect")), (8, 8, 3), 4, 3, nodes=1)
+        [('skip_connect', 4, (8, 8), 1), ('skip_connect', 8, (8, 8), 2), ('skip_connect', 16, (4, 4), 2)]
+    """
+    cells = cells_of(spaces.get(space), nodes)
+    uses = _uses(topology.network_plan(cells[0].topology, layers, channels, stem), cells, tuple(input_shape), stem)
+    return list(dict.fromkeys(place for _, _, _, place in uses))
+
+
+def _uses(plans, cells, input_shape, stem):
+    """(kind, row, column, (op, channels, side, stride)) of each op on each edge of each cell that may be derived."""
+    by_kind = {cell.kind: cell for cell in cells}
+    for plan, (_, states, inner) in zip(plans, costs.sides(plans, input_shape, stem), strict=True):
+        if plan.kind is None:  # no cell, but a residual block
+            continue
+        cell = by_kind[plan.kind]
+        for row, (source, strides) in enumerate(zip(cell.sources, cell.strides, strict=True)):
+            side = states if source < cell.inputs else inner
+            for column in np.flatnonzero(cell.computed[row]):
+                op = spaces.canonical(cell.primitives[column])
+                yield cell.kind, row, column, (op, plan.channels, tuple(side), strides)
 
 
 def _pricing(unit):
@@ -174,32 +217,23 @@ def _pricing(unit):
     def price(*place):
         if place in known:
             return known[place]
+        op, channels, side, strides = place
         if not isinstance(unit, str):
             raise ValueError(
-                "The table of seconds has no row for op {!r}, channels {}, side {}, strides {}.".format(*place)
+                f"The table of seconds has no row for op {op!r}, channels {channels}, side {side}, strides {strides}: "
+                "it needs one for each of methods.places(...) of the network that the target is of."
             )
-        op, channels, side, strides = place
         count, _ = costs.count_call(spaces.build_op(op, channels, strides), (*side, channels))
         return known.setdefault(place, getattr(count, unit))
 
     return price
 
 
-def _table(cell, channels, states, inner, price):
-    """(edges, ops): the price of each op on each edge of one cell; 0 for `none` and what the mask leaves out."""
-    table, derivable = np.zeros(cell.shape), cell.derivable
-    for row, (source, strides) in enumerate(zip(cell.sources, cell.strides, strict=True)):
-        side = states if source < cell.inputs else inner
-        for column in np.flatnonzero(derivable[row]):
-            table[row, column] = price(spaces.canonical(cell.primitives[column]), channels, side, strides)
-    return table
-
-
-def _extreme(table, cell, sign, edges=2):
-    """The least (sign 1) or most (sign -1) that the ops of a cell of that kind cost, two edges a node."""
+def _extreme(table, cell, sign):
+    """The least (sign 1) or most (sign -1) that the ops of a cell of that kind cost, on the edges that nodes keep."""
     best = np.where(cell.derivable, sign * table, np.inf).min(axis=1)
     targets, total = np.array(cell.targets), 0.0
     for node in range(cell.nodes):
-        costs_of_node = np.sort(best[targets == node])[:edges]
+        costs_of_node = np.sort(best[targets == node])[: cell.keeps()]
         total += costs_of_node[np.isfinite(costs_of_node)].sum()
     return sign * total

@@ -10,7 +10,8 @@ from keras_pibnas.methods.part import constant, registered
 class ExponentiatedGradient(keras.optimizers.Optimizer):
     """Rows theta become theta * exp(-rate * gradient), divided by their sums; then entries are at least `floor`.
 
-    GAEA, geometry-aware exponentiated gradients (arXiv:2004.07802), section 3. For variables whose rows are on the
+    GAEA, geometry-aware exponentiated gradients (arXiv:2004.07802); its code brings entries to `floor` first and
+    divides by sums then. For variables whose rows are on the
     simplex, such as those of `Simplex`; the gradient is the one by theta.
 
     Args: learning_rate: eta; floor: the least entry; further arguments as keras.optimizers.Optimizer.

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from keras_pibnas.methods.cells import KINDS
 from keras_pibnas.methods.discretizations import Discretization, TopEdges
 from keras_pibnas.methods.part import Part, check_type, registered
 from keras_pibnas.methods.penalties import Penalty
@@ -13,6 +12,7 @@ from keras_pibnas.methods.perturbations import Perturbation
 from keras_pibnas.methods.relaxation import Relaxation, Softmax
 from keras_pibnas.methods.schedules import Constant, Schedule, schedule
 from keras_pibnas.methods.wrappers import Masked
+from keras_pibnas.topology import KINDS
 
 UPDATES = ("alternating", "single")
 

@@ -63,7 +63,7 @@ class Weighted(Penalty):
 class ZeroOne(Weighted):
     """-weight * mean of |score - 1/2|**power over all that is allowed in both cells: drives scores to 0 or 1.
 
-    FairDARTS (arXiv:1911.12126), section 4.2: equation (8) with power 2, (9) with power 1, without their constants.
+    FairDARTS (arXiv:1911.12126): its code's L2 form with power 2, its L1 form with power 1 (separate_loss.py).
 
     Args: weight: a number or a Schedule; power: at least 1.
 
@@ -91,7 +91,7 @@ class ZeroOne(Weighted):
 @registered
 @dataclass(frozen=True)
 class BetaDecay(Weighted):
-    """weight * mean of logsumexp(alpha row) over the edges of both cells. Beta-DARTS (arXiv:2203.01665), equation (11).
+    """weight * mean of logsumexp(alpha row) over the edges of both cells. Beta-DARTS (arXiv:2203.01665).
 
     Args: weight: a number or a Schedule.
 
@@ -131,7 +131,7 @@ class Entropy(Weighted):
 class DirichletKL(Weighted):
     """weight * sum over the edges of both cells of KL(Dirichlet(elu(alpha) + 1) || Dirichlet(1)).
 
-    DrNAS (arXiv:2006.10355), section 3.2 and its code, which sums. Needs the tensorflow backend.
+    DrNAS (arXiv:2006.10355) and its code, which sums. Needs the tensorflow backend.
 
     Args: weight: a number or a Schedule.
 

@@ -52,7 +52,7 @@ class Perturbation(Part):
 @registered
 @dataclass(frozen=True)
 class UniformNoise(Perturbation):
-    """P(mix + U(-radius, radius)); P clips to [0, 1] and divides rows by their sums. SDARTS-RS, equation (7).
+    """P(mix + U(-radius, radius)); P clips to [0, 1] and divides rows by their sums. SDARTS-RS.
 
     Example:
         >>> cell = kp.methods.CellSpec("normal", 1, ("none", "skip_connect"))
@@ -63,7 +63,8 @@ class UniformNoise(Perturbation):
     """
 
     def __call__(self, mix, noise, progress, cells, gradient=None):
-        return tuple(_moved(*each, self.radius, progress) for each in zip(mix, noise or ((), ()), cells, strict=True))
+        noise = noise or [()] * len(mix)
+        return tuple(_moved(*each, self.radius, progress) for each in zip(mix, noise, cells, strict=True))
 
 
 @registered
@@ -72,8 +73,8 @@ class Adversarial(Perturbation):
     """From P(mix + U(-radius, radius)), `steps` steps up sign(dL_train/dmix), 2 * radius / steps long each.
 
     After each step, what is further than radius from mix is brought back, and P applied (see `UniformNoise`). Without
-    noise it starts at mix. SDARTS-ADV, equation (8), as its code has it, but that it goes back to mix where the loss
-    has fallen; that would take two more passes.
+    noise it starts at mix. SDARTS-ADV as its code has it (attacker/perturb.py), which also goes back to mix where the
+    loss has fallen; that would take two more passes.
 
     Args: radius: a number or a Schedule; steps: how many, each a gradient of the training loss.
 

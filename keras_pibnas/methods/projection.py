@@ -174,7 +174,8 @@ def rounds(cells, seed) -> list[tuple]:
     """
     generator = np.random.default_rng(seed)
     edges = [generator.permutation(cell.edges).tolist() for cell in cells]
-    nodes = [generator.permutation([n for n in range(cell.nodes) if cell.targets.count(n) > 2]) for cell in cells]
+    larger = [[n for n in range(cell.nodes) if cell.targets.count(n) > cell.keeps()] for cell in cells]
+    nodes = [generator.permutation(own) for own in larger]
     return [*zip(*edges, strict=True), *zip(*(order.astype(int).tolist() for order in nodes), strict=True)]
 
 
@@ -190,7 +191,7 @@ def _edges_of_node(projection, cell, node, fixed):
     """The decisions, and those of the edges that go: again and again the one without which the metric is best."""
     gone = {(kind, row) for kind, row, op in fixed if op is None}
     rows = [row for row, target in enumerate(cell.targets) if target == node and (cell.kind, row) not in gone]
-    while len(rows) > 2:
+    while len(rows) > cell.keeps():
         worst = max(reversed(rows), key=lambda row: projection.without(cell.kind, row))
         rows.remove(worst)
         fixed = _fix(projection, fixed, (cell.kind, worst, None))

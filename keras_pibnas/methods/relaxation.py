@@ -83,7 +83,7 @@ class Alphas(Relaxation):
 @registered
 @dataclass(frozen=True)
 class Softmax(Alphas):
-    """The softmax of each row of alpha. DARTS (arXiv:1806.09055), equation (2).
+    """The softmax of each row of alpha. DARTS (arXiv:1806.09055).
 
     Example:
         >>> cell = kp.methods.CellSpec("normal", 1, ("none", "skip_connect"))
@@ -101,7 +101,7 @@ class Softmax(Alphas):
 @registered
 @dataclass(frozen=True)
 class Sigmoid(Alphas):
-    """The sigmoid of each alpha: ops do not compete. FairDARTS (arXiv:1911.12126), section 4.1.
+    """The sigmoid of each alpha: ops do not compete. FairDARTS (arXiv:1911.12126).
 
     Example:
         >>> cell = kp.methods.CellSpec("normal", 1, ("none", "skip_connect"))

@@ -121,14 +121,14 @@ class Uniform(Alphas):
             return self.scores(arch, cell)
         dtype, open_ops = ops.convert_to_tensor(arch["alpha"]).dtype, cell.derivable
         edges = ops.where(open_ops.any(axis=1), noise[0], -1.0)
-        kept = ops.logical_and(best_edges(edges, cell, self.keep), open_ops.any(axis=1))
+        kept = ops.logical_and(best_edges(edges, cell, cell.keeps(self.keep)), open_ops.any(axis=1))
         op = ops.argmax(ops.where(open_ops, noise[1], -1.0), axis=-1)
         return ops.one_hot(op, cell.shape[1], dtype=dtype) * ops.cast(kept, dtype)[:, None]
 
     def scores(self, arch, cell):
         open_ops = cell.derivable.astype("float64")
         edges = open_ops.any(axis=1)
-        share = np.minimum(1.0, self.keep / np.maximum(1, cell.same_node.astype(int) @ edges.astype(int)))
+        share = np.minimum(1.0, cell.keeps(self.keep) / np.maximum(1, cell.same_node.astype(int) @ edges.astype(int)))
         mean = open_ops / np.maximum(1, open_ops.sum(axis=1, keepdims=True)) * share[:, None]
         return constant(mean, ops.convert_to_tensor(arch["alpha"]).dtype)
 

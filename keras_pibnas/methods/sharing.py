@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_pibnas.genotypes import Genotype
 from keras_pibnas.methods.cells import CellSpec
-from keras_pibnas.methods.discretizations import TopEdges
+from keras_pibnas.methods.discretizations import TopEdges, genotype_of
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,8 @@ def sample_genotypes(cells: Sequence[CellSpec], samples: int, seed: int = 0, kee
     if not isinstance(samples, int) or samples < 1:
         raise ValueError(f"At least one genotype is sampled. Received: samples={samples!r}")
     generator, choose = np.random.default_rng(seed), TopEdges(keep)
-    nodes, inputs = cells[0].nodes, cells[0].inputs
-    states = tuple(range(inputs, inputs + nodes))
     for _ in range(samples):
-        yield Genotype(*(choose.pairs(_random_scores(cell, generator), cell) for cell in cells), states, states)
+        yield genotype_of([choose.pairs(_random_scores(cell, generator), cell) for cell in cells], cells)
 
 
 def _random_scores(cell, generator):

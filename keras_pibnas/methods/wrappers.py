@@ -53,7 +53,7 @@ class Wrapper(Relaxation):
 @registered
 @dataclass(frozen=True)
 class EdgeNormalized(Wrapper):
-    """inner's rows times q, the softmax of beta over the edges into a node. PC-DARTS (arXiv:1907.05737), section 3.3.
+    """inner's rows times q, the softmax of beta over the edges into a node. PC-DARTS (arXiv:1907.05737).
 
     Adds the variable "beta", (edges,), drawn from N(0, 1e-3**2). Edges on which nothing is allowed have q = 0.
 
@@ -155,7 +155,7 @@ class Masked(Wrapper):
 @registered
 @dataclass(frozen=True)
 class Projected(Wrapper):
-    """inner, with decided edges: their rows are the one-hot of an op, or 0. DARTS-PT (arXiv:2108.04392), section 4.
+    """inner, with decided edges: their rows are the one-hot of an op, or 0. DARTS-PT (arXiv:2108.04392).
 
     Args:
         inner: a Relaxation.

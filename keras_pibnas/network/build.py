@@ -4,7 +4,7 @@ import itertools
 
 import keras
 
-from keras_pibnas import engine, genotypes, topology
+from keras_pibnas import genotypes, topology
 from keras_pibnas.distribution import ReplicatedMixin
 from keras_pibnas.genotypes import Genotype
 from keras_pibnas.layers import (
@@ -98,7 +98,7 @@ def build_network(
         (None, 2)
     """
     genotype = _checked(genotype, input_shape, num_classes, stem)
-    with synchronizing(bool(synchronized)), engine.current().building():
+    with synchronizing(bool(synchronized)):
         model = _built(genotype, tuple(input_shape), num_classes, channels, layers, stem, auxiliary, drop_path)
     model.synchronized = bool(synchronized)
     return model

@@ -4,6 +4,7 @@
 """
 
 from .alphas import alpha_ranking, mix_entropy, skip_connections
+from .curvature import sharpened_since
 from .directory import create_run_directory, free_path, read_config
 from .files import atomic_write, is_chief, read_lines, read_table, save_model, write_arrays, write_json, written_aside
 from .progress import duration, mark, one_line, seconds_left, words
@@ -40,6 +41,7 @@ __all__ = [
     "save_model",
     "seconds_left",
     "set_state",
+    "sharpened_since",
     "skip_connections",
     "snapshots",
     "words",

@@ -47,8 +47,8 @@ def record_genotype(
 def record_alphas(directory: str | Path, epoch: int, supernet: Any) -> None:
     """Puts the supernet's alphas into `alphas.npz` as row `epoch` (0: before training).
 
-    Its arrays: `normal` and `reduce`, float32 of shape (epochs + 1, edges, ops), before the softmax;
-    `primitives`, the op names of the last axis.
+    Its arrays: `normal` and, where there are such cells, `reduce`, float32 of shape (epochs + 1, edges, ops), before
+    the softmax, -1e30 where an edge does not allow the op; `primitives`, the op names of the last axis.
 
     Example:
         >>> space = kp.spaces.SearchSpace("two", ("none", "skip_connect"))
@@ -57,14 +57,11 @@ def record_alphas(directory: str | Path, epoch: int, supernet: Any) -> None:
         (1, 2, 2)
     """
     path = Path(directory) / "alphas.npz"
-    alphas = [keras.ops.convert_to_numpy(alpha)[None] for alpha in supernet.alphas]
+    alphas = {kind: alpha[None] for kind, alpha in supernet.allowed_alphas().items()}
     if epoch:
         with np.load(path) as before:
-            alphas = [
-                np.concatenate([before[cell][:epoch], alpha])
-                for cell, alpha in zip(("normal", "reduce"), alphas, strict=True)
-            ]
-    files.write_arrays(path, normal=alphas[0], reduce=alphas[1], primitives=np.array(supernet.space.primitives))
+            alphas = {kind: np.concatenate([before[kind][:epoch], alpha]) for kind, alpha in alphas.items()}
+    files.write_arrays(path, **alphas, primitives=np.array(supernet.space.primitives))
 
 
 def _numbers(logs):

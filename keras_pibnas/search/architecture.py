@@ -44,11 +44,17 @@ class Architecture:
 
     def by_cell(self, variables) -> list[dict]:
         """Tensors in the order of `initial` as [{name: tensor} of the normal cell, of the reduction cell]."""
-        return [dict(zip(self.names, variables[place::2], strict=True)) for place in range(2)]
+        kinds = len(self.cells)
+        return [dict(zip(self.names, variables[place::kinds], strict=True)) for place in range(kinds)]
 
     def noise(self, seed) -> list:
         """[normal, reduce]. Args: seed: (seed, step, use), see `methods.fold_seed`."""
         return [self.method.relaxation.noise(cell, seed) for cell in self.cells]
+
+    @property
+    def no_noise(self) -> list:
+        """What stands for the noise of each kind of cell where there is none."""
+        return [()] * len(self.cells)
 
     def mix(self, variables, noise, progress) -> list:
         """The op weights [normal, reduce], each (edges, ops)."""
@@ -76,7 +82,7 @@ class Architecture:
 
     def extra_ops(self, kind: str) -> tuple[str, ...]:
         """Names of the ops that the edges of a kind of cell have beyond the space's."""
-        return self.method.relaxation.extra_ops(self.cells[kind == "reduce"])
+        return self.method.relaxation.extra_ops(next(cell for cell in self.cells if cell.kind == kind))
 
     def perturbed(self, mix, variables, noise, progress, gradient) -> list:
         """The completed op weights of the weights' step. Args: gradient: completed op weights -> their gradient."""

@@ -13,18 +13,20 @@ class MixedBundle(keras.layers.Layer):
 
     Edge e gives sum_o weights[e, o] * o(x); `none` adds nothing and is left out.
 
-    Args: space: SearchSpace; names: {column: name} of the ops; channels: C; strides; branches: E; family: an object
-    that layers have in common: those of one `kind` differ in nothing but sizes, and an engine may trace them once.
+    Args: space: SearchSpace; names: {column: name} of the ops; channels: C; strides; branches: E; learnable_bn: whether
+    normalizations of ops have gamma and beta; family: an object that layers have in common: those of one `kind` differ
+    in nothing but sizes, and an engine may trace them once.
     Call arguments: x; weights (E, O) of the ops, in the order of the columns; training.
     """
 
-    def __init__(self, space, names, channels, strides, branches, family=None, **kwargs):
+    def __init__(self, space, names, channels, strides, branches, learnable_bn=False, family=None, **kwargs):
         super().__init__(autocast=False, **kwargs)  # weights stay float32, whatever floats the images have
         self.channels, self.strides, self.branches, self.family = channels, strides, branches, family
         self.synchronized = synchronized_by_default()
         self.columns, self.kind = tuple(names), tuple(names.items())
         self.ops = [
-            space.build_op(name, channels, strides, branches, dtype=self.dtype_policy) for name in names.values()
+            space.build_op(name, channels, strides, branches, affine=learnable_bn, dtype=self.dtype_policy)
+            for name in names.values()
         ]
 
     def build(self, input_shape):

@@ -13,8 +13,8 @@ class SkipDropout:
     def __init__(self, space):
         self.space, self.primitives = space, space.primitives
 
-    def build_op(self, name, /, channels, strides=1, branches=1, **kwargs):
+    def build_op(self, name, /, channels, strides=1, branches=1, affine=False, **kwargs):
         """As `SearchSpace.build_op`."""
         if canonical(name) == "skip_connect" and strides == 1:
-            return DroppedIdentity(channels, strides, False, branches, **kwargs)
-        return self.space.build_op(name, channels, strides, branches, **kwargs)
+            return DroppedIdentity(channels, strides, affine, branches, **kwargs)
+        return self.space.build_op(name, channels, strides, branches, affine=affine, **kwargs)

@@ -16,11 +16,14 @@ from keras_pibnas.layers.dropped_identity import dropped_identities
 from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, Method, Projected, cells_of
 from keras_pibnas.methods.projection import Decided
 from keras_pibnas.search.architecture import Architecture, resolve
-from keras_pibnas.search.check import check_edges, check_pair, check_settings
+from keras_pibnas.search.averages import finalized_together, with_architecture
+from keras_pibnas.search.check import check_edges, check_nodes, check_pair, check_settings
 from keras_pibnas.search.derive import softmax
 from keras_pibnas.search.gradients import ALPHA_GRADIENTS, Problem
 from keras_pibnas.search.network import RelaxedNetwork
+from keras_pibnas.search.pairs import fit_arguments, weighted
 from keras_pibnas.search.skip_dropout import SkipDropout
+from keras_pibnas.training.batches import check_batch, with_images
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,9 @@ class Supernet(CompiledStepMixin, keras.Model):
         input_shape: (height, width, channels) of the images.
         num_classes: number of logits.
         channels: C of a node in the first cell, even.
-        layers: number of cells, at least 2.
-        nodes: number of nodes in a cell, 1 to 8.
-        stem: "conv3x3", or "patchify" (4x4 convolution of stride 4).
+        layers: number of cells, at least 2; None: 8, or in NAS-Bench-201's chain of cells and residual blocks 17.
+        nodes: number of nodes in a cell, 1 to 8; None: the space's own, 4 in those of DARTS.
+        stem: "conv3x3", "patchify" (4x4 convolution of stride 4), or "imagenet" (three of stride 2; sides from 64).
         order: 2 differentiates through one step of the weights; 1 takes the current weights for the trained ones.
         hvp: the second-order term; "exact", or "finite_difference" as published, which crosses kinks
             of ReLU and max pooling and is far off there.
@@ -59,6 +62,7 @@ class Supernet(CompiledStepMixin, keras.Model):
         method: name of a method (`methods.names()`) or a Method: how alphas become op weights, and what hangs on it.
         synchronized: whether batch normalization under a distribution strategy uses the statistics of the global batch,
             so that several devices equal one; otherwise each replica uses its own images', as in Keras and PyTorch.
+        learnable_bn: whether the batch normalizations of ops have gamma and beta, as PIBConv's code may search.
 
     Raises:
         ValueError: names the argument, its value and what would be right.
@@ -76,8 +80,8 @@ class Supernet(CompiledStepMixin, keras.Model):
         input_shape: tuple[int, int, int] = (32, 32, 3),
         num_classes: int = 10,
         channels: int = 16,
-        layers: int = 8,
-        nodes: int = 4,
+        layers: int | None = None,
+        nodes: int | None = None,
         stem: str = "conv3x3",
         order: int = 2,
         hvp: str = "exact",
@@ -85,13 +89,17 @@ class Supernet(CompiledStepMixin, keras.Model):
         remat: bool = False,
         method: str | Method = "darts",
         synchronized: bool = False,
+        learnable_bn: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.space = spaces.get(spaces.SearchSpace(**space) if isinstance(space, dict) else space)
+        cell = self.space.cell(check_nodes(nodes))
+        nodes, layers = cell.nodes, cell.layers if layers is None else layers
         self.settings = check_settings(
-            input_shape=input_shape, num_classes=num_classes, channels=channels, layers=layers, nodes=nodes, stem=stem,
-            order=order, hvp=hvp, seed=seed, remat=remat, synchronized=synchronized,
+            cell, input_shape=input_shape, num_classes=num_classes, channels=channels, layers=layers, nodes=nodes,
+            stem=stem, order=order, hvp=hvp, seed=seed, remat=remat, synchronized=synchronized,
+            learnable_bn=learnable_bn,
         )  # fmt: skip
         self.nodes, self.order, self.hvp, self.remat = nodes, order, hvp, remat
         self.method, found = method, resolve(method)
@@ -100,10 +108,10 @@ class Supernet(CompiledStepMixin, keras.Model):
             found, cells_of(self.space, nodes), input_shape=tuple(input_shape), num_classes=num_classes, stem=stem
         )
         check_edges(self.relaxed.narrow)
-        extra = [self.relaxed.extra_ops(kind) for kind in ("normal", "reduce")]
+        extra = {kind: self.relaxed.extra_ops(kind) for kind in cell.kinds}
         self.network = RelaxedNetwork(
             SkipDropout(self.space) if found.drops_skips else self.space, tuple(input_shape), num_classes, channels,
-            layers, self.relaxed.narrow, stem, synchronized, extra, found.partial, name="network",
+            layers, self.relaxed.narrow, stem, synchronized, learnable_bn, extra, found.partial, name="network",
             dtype=self.dtype_policy,
         )  # fmt: skip
         wide = "float64" if self.dtype_policy.compute_dtype == "float64" else "float32"
@@ -120,11 +128,12 @@ class Supernet(CompiledStepMixin, keras.Model):
 
     @property
     def alphas(self):
-        """[normal, reduce], variables (edges, ops)."""
-        return self.architecture[:2]
+        """[normal, reduce], variables (edges, ops); [normal] where residual blocks reduce."""
+        return self.architecture[: len(self.relaxed.cells)]
 
     def call(self, images, training=False):
         """Logits (B, num_classes) of images (B, H, W, C) at the current architecture, without noise."""
+        check_batch(images, self.image_shape)
         with self.engine_in_use():
             if self._given_mix is not None:
                 mix = [tf.convert_to_tensor(rows) for rows in self._given_mix]
@@ -132,7 +141,7 @@ class Supernet(CompiledStepMixin, keras.Model):
                     return self._with_batch_statistics(images, mix)
             else:
                 variables = [value_of(variable) for variable in self.architecture]
-                mix = self.relaxed.mix(variables, [(), ()], self.progress)
+                mix = self.relaxed.mix(variables, self.relaxed.no_noise, self.progress)
                 mix = self.relaxed.complete(mix, variables, self.progress)
             return self.network(images, mix, training=training)
 
@@ -157,6 +166,8 @@ class Supernet(CompiledStepMixin, keras.Model):
             ValueError: the genotype has other nodes than the supernet, or ops that the space has not got; op weights
                 of another shape; both are there, or neither, where batch statistics are asked for.
         """
+        if "callbacks" in kwargs:
+            kwargs["callbacks"] = with_architecture(kwargs["callbacks"], self)
         if genotype is None and mix is None and not batch_statistics:
             return super().evaluate(*args, **kwargs)
         self._take_mix(self._rows(genotype, mix))
@@ -213,8 +224,9 @@ class Supernet(CompiledStepMixin, keras.Model):
         alpha_optimizer = keras.optimizers.get(default if alpha_optimizer is None else alpha_optimizer)
         scaled = auto_scale_loss and self.scales_loss
         self.alpha_optimizer = optimizers.with_loss_scale(alpha_optimizer) if scaled else alpha_optimizer
-        self.optimizer.build(self.network.trainable_variables)
-        self.alpha_optimizer.build(self.architecture)
+        with self.engine_in_use() as used, used.building():
+            self.optimizer.build(self.network.trainable_variables)
+            self.alpha_optimizer.build(self.architecture)
         self._compiled_alpha_gradients, self._mix_test_functions = None, {}
 
     def _use_engine(self, name):
@@ -224,15 +236,36 @@ class Supernet(CompiledStepMixin, keras.Model):
     def engine_in_use(self):
         return engine.use(self.engine_name) if self.engine_name else super().engine_in_use()
 
-    def fit(self, *args, shuffle=False, **kwargs):
-        """As keras.Model.fit, on a dataset of pairs; datasets shuffle themselves, and Keras warns where asked to."""
-        epochs = kwargs.get("epochs", args[3] if len(args) > 3 else 1)
-        kwargs["callbacks"] = _with_first(_Progress(epochs), kwargs.get("callbacks"))
-        return super().fit(*args, shuffle=shuffle, **kwargs)
+    def fit(self, *args, **kwargs):
+        """As keras.Model.fit, on pairs of training and validation batches (`kp.data.bilevel`), or on arrays.
+
+        fit(x, y, validation_split=0.5) moves the weights on the first half and the architecture on the last one, which
+        is validated on, too; fit((x, y), (x_valid, y_valid)) pairs arrays of any lengths. Batches may have sample
+        weights, (x, y, w); class_weight holds for both losses.
+
+        Raises:
+            ValueError: other data than that, or images of another shape than the model's.
+        """
+        given = fit_arguments(self, args, kwargs)
+        callbacks = with_architecture(given.get("callbacks"), self)
+        given["callbacks"] = _with_first(_Progress(given.get("epochs", 1)), callbacks)
+        with finalized_together(self):
+            return super().fit(**given)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """As keras.Model.train_on_batch, on a training batch x and a validation batch y, each (x, y) or (x, y, w)."""
+        if class_weight is not None:
+            x, y = (weighted(batch, class_weight) for batch in check_pair((x, y)))
+        return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    @property
+    def image_shape(self):
+        """(H, W, C) of the images that the supernet takes."""
+        return self.settings["input_shape"]
 
     def train_step(self, data):
         """One round of Algorithm 1 on ((x, y), (x_valid, y_valid)); returns the metrics."""
-        train, valid = check_pair(data)
+        train, valid = (with_images(batch, self.image_shape) for batch in check_pair(data))
         with self.engine_in_use() as used:
             weights = used.read(self.network.trainable_variables)
             if self._rests:
@@ -274,7 +307,9 @@ class Supernet(CompiledStepMixin, keras.Model):
         rest = self.relaxed.method.rest if self._rests is None else 0.0
         held = [*self.architecture, *self.alpha_optimizer.variables] if rest else []
         before = [value_of(variable) for variable in held]
-        optimizers.apply(self.alpha_optimizer, gradient, self.architecture)
+        pairs = zip(gradient, self.architecture, strict=True)
+        moving = [(slope, variable) for slope, variable in pairs if variable.trainable]  # the others are frozen
+        optimizers.apply(self.alpha_optimizer, *map(list, zip(*moving, strict=True)) if moving else ([], []))
         for variable, value in zip(held, before, strict=True):
             variable.assign(ops.where(self.progress < rest, value, value_of(variable)))
 
@@ -294,7 +329,8 @@ class Supernet(CompiledStepMixin, keras.Model):
         """
         if not self.compiled:
             self.compile()
-        train, valid = tf.nest.map_structure(tf.convert_to_tensor, (tuple(train), tuple(valid)))
+        train, valid = (with_images(tuple(batch), self.image_shape) for batch in (train, valid))
+        train, valid = tf.nest.map_structure(tf.convert_to_tensor, (train, valid))
         with self.engine_in_use() as used:
             if tf.distribute.has_strategy():
                 return self._alpha_gradients(train, valid)
@@ -384,7 +420,7 @@ class Supernet(CompiledStepMixin, keras.Model):
 
             def of_logits(logits):
                 value = self.compute_loss(images, labels, logits, sample_weight)
-                return global_part(value, ops.shape(images)[0], self.loss)
+                return global_part(value, ops.shape(images)[0], self.loss, sample_weight)
 
             logits = on_real_images(forward, images)
             value = engine.current().call(of_logits, logits)
@@ -393,8 +429,10 @@ class Supernet(CompiledStepMixin, keras.Model):
         return loss
 
     def _agreed(self, batch, statistics):
-        """Moved statistics that all replicas agree on: their mean."""
-        shares = [keras.backend.is_float_dtype(value.dtype) for value in statistics]
+        """Moved statistics that all replicas agree on: their mean. What is frozen has not moved."""
+        frozen = {id(v) for layer in self.network._flatten_layers() if not layer.trainable for v in layer.variables}
+        moved = [id(v) not in frozen for v in self.network.non_trainable_variables]
+        shares = [m and keras.backend.is_float_dtype(s.dtype) for m, s in zip(moved, statistics, strict=True)]
         means = replica_mean([v for v, has in zip(statistics, shares, strict=True) if has], ops.shape(batch[0])[0])
         means = iter(means)
         return [next(means) if has else value for value, has in zip(statistics, shares, strict=True)]
@@ -415,7 +453,16 @@ class Supernet(CompiledStepMixin, keras.Model):
     def op_weights(self):
         """[normal, reduce]: the op weights without noise, NumPy arrays (edges, ops)."""
         variables = [value_of(variable) for variable in self.architecture]
-        return [ops.convert_to_numpy(rows) for rows in self.relaxed.mix(variables, [(), ()], self.progress)]
+        mix = self.relaxed.mix(variables, self.relaxed.no_noise, self.progress)
+        return [ops.convert_to_numpy(rows) for rows in mix]
+
+    def allowed_alphas(self):
+        """{kind of cell: alphas as an array (edges, ops)}, with -1e30 where space or method do not allow the op."""
+        pairs = zip(self.relaxed.narrow, self.alphas, strict=True)
+        return {
+            cell.kind: np.where(cell.allowed, ops.convert_to_numpy(alpha), -1e30).astype("float32")
+            for cell, alpha in pairs
+        }
 
     def mixing_weights(self):
         """[normal, reduce]: the softmax of the alphas as NumPy arrays (edges, ops)."""
@@ -454,13 +501,26 @@ class Supernet(CompiledStepMixin, keras.Model):
         progress = float(self.progress.read_value())
         space = self.space.to_config()
         own = {"space": space, "name": self.name, "dtype": dtype, "method": method, "progress": progress}
-        return self.settings | own
+        return self.settings | own | {"frozen": self._frozen()}
+
+    def _frozen(self):
+        """What of `trainable` is False: {"layers": places among all layers, "architecture": places}."""
+        layers, architecture = list(self._flatten_layers()), self.architecture
+        places = [[i for i, part in enumerate(parts) if not part.trainable] for parts in (layers, architecture)]
+        return dict(zip(("layers", "architecture"), places, strict=True))
+
+    def _freeze(self, places):
+        for name, parts in (("layers", self._flatten_layers()), ("architecture", self.architecture)):
+            for i, part in enumerate(parts if places[name] else ()):
+                part.trainable = i not in places[name]
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        progress = config.pop("progress", 0.0)
+        progress, frozen = config.pop("progress", 0.0), config.pop("frozen", None)
         supernet = super().from_config(config, custom_objects)
+        if frozen:
+            supernet._freeze(frozen)
         supernet.progress.assign(progress)
         return supernet
 

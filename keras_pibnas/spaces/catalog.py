@@ -126,7 +126,11 @@ register(
      "resnet_bottleneck", "resnext_block", "mobilenet_block", "inverted_residual", "shuffle_unit"),
 )  # fmt: skip
 # NAS-Bench-201, section 2.2, in the order of its code.
-register("nas_bench_201", ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))
+register(
+    "nas_bench_201",
+    ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"),
+    topology=Topology(inputs=1, nodes=3, keep=None, output="last"),
+)
 # RobustDARTS (arXiv:1909.09656), section 4 and appendix: S1 has two ops on each edge, the best of a search in `darts`.
 _SKIP, _MAX, _AVERAGE = "skip_connect", "max_pool_3x3", "avg_pool_3x3"
 _SEP, _DIL3, _DIL5 = "sep_conv_3x3", *_DILATED

@@ -186,6 +186,6 @@ register_op("conv_7x1_1x7", layers.Conv7x1_1x7)
 register_op("conv_3x1_1x3", layers.Conv3x1_1x3)
 register_op("noise", layers.Noise)
 # NAS-Bench-201: ReLU, convolution, BN.
-register_op("nor_conv_1x1", partial(layers.Conv, kernel_size=1))
-register_op("nor_conv_3x3", layers.Conv)
+register_op("nor_conv_1x1", partial(layers.Conv, kernel_size=1, bias=True))
+register_op("nor_conv_3x3", partial(layers.Conv, bias=True))
 register_alias("skip_conn", "skip_connect")

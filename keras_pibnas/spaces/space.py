@@ -124,11 +124,11 @@ class SearchSpace:
         rows = self.edges[topology.kinds.index(cell)][: topology.edge_count]
         return tuple(tuple(op in row for op in self.primitives) for row in rows)
 
-    def build_op(self, name, /, channels, strides=1, branches=1, **kwargs):
-        """The layer of an op as a supernet of this space has it: without gamma and beta."""
+    def build_op(self, name, /, channels, strides=1, branches=1, affine=False, **kwargs):
+        """The layer of an op as a supernet of this space has it: without gamma and beta, if not asked for."""
         if self.pool_norm and canonical(name) in POOLS:
             kwargs["norm"] = True
-        return build_edges(name, channels, strides, branches, affine=False, **kwargs)
+        return build_edges(name, channels, strides, branches, affine=affine, **kwargs)
 
     def to_config(self) -> dict:
         """What `SearchSpace(**config)` and `spaces.load` read, as plain data; what is as by default is left out."""

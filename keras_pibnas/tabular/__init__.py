@@ -2,6 +2,7 @@
 """
 
 from .cells import OPS, CellSpace
+from .effects import equal_macs, swaps
 from .nas_bench_201 import NASBench201, read_nas_bench_201
 from .settings import Settings
 from .statistics import Spread, best_of, expectation, kendall_tau, spread
@@ -17,12 +18,14 @@ __all__ = [
     "Spread",
     "Table",
     "best_of",
+    "equal_macs",
     "expectation",
     "kendall_tau",
     "load",
     "names",
     "read_nas_bench_201",
     "spread",
+    "swaps",
     "train",
     "write",
 ]

@@ -127,3 +127,17 @@ def test_read_alphas_names_a_file_that_is_none(content, tmp_path):
         path.write_bytes(content)
     with pytest.raises(ValueError, match="alphas.npz does not hold normal, reduce and primitives"):
         read_alphas(path)
+
+
+def test_edges_of_a_chain(tmp_path):
+    """NAS-Bench-201: rows 0; 1, 2; 3, 4, 5 enter nodes 0, 1, 2, the first from the input."""
+    names = [alphas.edge_name(row, inputs=1).replace("$c_{k-1}$", "in") for row in range(6)]
+    assert names == ["in → 0", "in → 1", "0 → 1", "in → 2", "0 → 2", "1 → 2"]
+    assert [alphas.edge_row(*alphas.edge_ends(row, 1), 1) for row in range(6)] == list(range(6))
+    path = tmp_path / "alphas.npz"
+    np.savez(path, normal=np.zeros((1, 6, 2)), primitives=["none", "skip_connect"])
+    assert list(read_alphas(path)[0]) == ["normal"]
+    genotype = kp.Genotype.parse("|skip_connect~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|")
+    rows = np.log([[1, 1], [3, 1], [1, 3], [1, 1], [1, 1], [1, 9]])
+    weights = kp.analysis.genotype_weights(genotype, {"normal": rows}, ("none", "skip_connect"))
+    np.testing.assert_allclose(weights["normal"], [0.5, 0.75, 0.75, 0.5, 0.5, 0.9])

@@ -1,5 +1,8 @@
 import itertools
+import math
+import re
 from math import comb
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +119,43 @@ def test_errors(call, words):
 def test_a_choice_of_another_space_is_refused():
     with pytest.raises(TypeError, match="blocks"):
         space_size("darts", blocks=3)
+
+
+SPACES_PAGE = (Path(__file__).parent.parent.parent / "docs/spaces.md").read_text()
+
+
+def page_rows():
+    """{space: (ops, cells, weights)} of the table in docs/spaces.md."""
+    rows = [row.strip("|").split("|") for row in SPACES_PAGE.splitlines() if row.startswith("| `")]
+    number = lambda text: int(text.replace(",", ""))  # noqa: E731
+    return {
+        name.strip(" `"): (re.findall("`(.*?)`", ops), number(cells), number(weights))
+        for name, ops, cells, weights, _ in rows
+    }
+
+
+def test_the_page_lists_every_space_with_its_ops_and_size():
+    found = page_rows()
+    assert set(found) == set(kp.spaces.names())
+    for name, (ops, cells, _) in found.items():
+        assert tuple(ops) == kp.spaces.get(name).primitives
+        assert cells == next(iter(space_size(name).values()))
+
+
+@pytest.mark.slow
+def test_the_weights_on_the_page():
+    for name, (_, _, weights) in page_rows().items():
+        assert weights == kp.analysis.supernet_weights(name), name
+    learned = kp.analysis.supernet_weights("darts", learnable_bn=True)
+    assert f"{learned:,} weights" in SPACES_PAGE
+
+
+@pytest.mark.parametrize(
+    ("space", "settings"),
+    [("s1", {"stem": "patchify"}), ("nas_bench_201", {"learnable_bn": True}), ("s4", {"nodes": 1})],
+)
+def test_weights_are_those_of_a_supernet_that_is_built(space, settings):
+    settings = {"input_shape": (16, 16, 3), "num_classes": 3, "channels": 4, "layers": 3} | settings
+    model = kp.Supernet(space, **settings)
+    built = sum(math.prod(variable.shape) for variable in model.network.trainable_variables)
+    assert kp.analysis.supernet_weights(space, **settings) == built

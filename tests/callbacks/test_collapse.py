@@ -63,6 +63,15 @@ def test_the_best_epoch_below_the_limit_comes_back():
     assert lines[-1] == "The alphas are those of epoch 2 again"
 
 
+def test_of_an_error_less_is_better():
+    favoured = [(3, 1), (4, 3), (3, 3), (1, 1)]
+    limit = callbacks.SkipLimit(2, True, write=len, mode="min")
+    search, _ = epochs(limit, *favoured, scores=[0.5, 0.1, 0.4, 0.0])
+    assert [op for op, _ in search.genotype().normal] == ["dil_conv_3x3", "sep_conv_3x3"]
+    with pytest.raises(ValueError, match="'max' or 'min'. Received: mode='least'"):
+        callbacks.SkipLimit(mode="least")
+
+
 def test_without_scores_the_latest_is_the_best_and_without_any_the_last_stay():
     search, _ = epochs(callbacks.SkipLimit(2, True, write=len), (4, 3), (3, 3), (1, 1))
     assert [op for op, _ in search.genotype().normal] == ["sep_conv_3x3"] * 2

@@ -13,7 +13,9 @@ PAIRS = (("max_pool_3x3", 0), ("skip_connect", 1))
 def supernet_with(value):
     """What the recorder reads of a supernet of one node and three ops, every alpha at `value`."""
     return SimpleNamespace(
-        alphas=[np.full((2, 3), value, "float32"), np.full((2, 3), -value, "float32")],
+        allowed_alphas=lambda: {
+            "normal": np.full((2, 3), value, "float32"), "reduce": np.full((2, 3), -value, "float32")
+        },
         space=SimpleNamespace(primitives=("none", "max_pool_3x3", "skip_connect")),
     )
 

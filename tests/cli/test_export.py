@@ -44,6 +44,19 @@ def test_an_export_of_a_run(run, tmp_path, capfd):
     assert captured.err == ""
 
 
+def test_nothing_is_left_of_an_export_that_failed(run, tmp_path, fails, monkeypatch):
+    """Not even the files that were written before."""
+
+    def fail(*_, **__):
+        assert (tmp_path / "out" / "model.keras").exists()
+        raise ValueError("it cannot be written")
+
+    monkeypatch.setattr(kp.interop, "export", fail)
+    argv = [run, "--format", "litert", "--repeats=1", "--out", tmp_path / "out"]
+    assert "it cannot be written" in fails(export.main, argv)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     "argv, words",
     [

@@ -14,8 +14,16 @@ def test_summary_best_cells_and_picture(small_table, tmp_path, capsys):
     assert f"Interquartile range over cells {100 * 410 / 1669:.2f} points" in out
     assert f"of one cell {100 * 10 / 2**0.5 / 1669:.2f} points: 58.0 times" in out
     assert f"A random cell: expected test accuracy {415 / 1669:.2%}" in out
+    assert "from seeds 0 and 1: 1.00; between validation from seed 0 and the mean test accuracy: 1.00" in out
     assert out.count("sep_conv_3x3(1)") >= 2 and "   1  " in out
     assert (tmp_path / "cells.png").stat().st_size > 0
+
+
+def test_effects(small_table, capsys):
+    tabular.main([f"--table={small_table}", "--effects"])
+    out = capsys.readouterr().out
+    assert "One op of a cell replaced by another:" in out and "skip_connect   sep_conv_3x3" in out
+    assert "Cells of equal MACs" not in out  # where each cell has MACs of its own
 
 
 def test_the_answer_on_one_cell(small_table, capsys):

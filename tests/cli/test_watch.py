@@ -23,7 +23,8 @@ def run(tmp_path):
     alphas = [np.zeros((5, 4), "float32")] * 2
     alphas[0] = np.log(np.array([[1, 1, 2, 4]] * 5, "float32"))
     supernet = SimpleNamespace(
-        alphas=alphas, space=SimpleNamespace(primitives=("none", "max_pool_3x3", "skip_connect", "sep_conv_3x3"))
+        allowed_alphas=lambda: dict(zip(("normal", "reduce"), alphas, strict=True)),
+        space=SimpleNamespace(primitives=("none", "max_pool_3x3", "skip_connect", "sep_conv_3x3")),
     )
     for epoch in range(3):
         kp.runs.record_alphas(tmp_path, epoch, supernet)

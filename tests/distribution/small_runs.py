@@ -60,7 +60,9 @@ def state(model):
     return {f"{i}:{variable.path}": np.array(variable) for i, variable in enumerate(held)}
 
 
-def fitted(model, data, valid, epochs=1):
+def fitted(model, data, valid, epochs=1, class_weight=None):
     """State and history after fit with validation."""
-    history = model.fit(data, validation_data=valid, epochs=epochs, shuffle=False, verbose=0).history
+    history = model.fit(
+        data, validation_data=valid, epochs=epochs, shuffle=False, verbose=0, class_weight=class_weight
+    ).history
     return {**state(model), **{f"history:{name}": np.array(value) for name, value in history.items()}}

@@ -8,17 +8,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import keras_pibnas as kp
+
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("two_devices.py")
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
+METHODS = [name for name in kp.methods.names() if not kp.methods.get(name).stages]
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """What two_devices.py computed, in a process with two logical devices."""
+    return computed(tmp_path_factory)
+
+
+@pytest.fixture(scope="module", name="methods")
+def results_of_methods(tmp_path_factory):
+    """{method: gradients on one device and on two}, from one more such process."""
+    return computed(tmp_path_factory, *METHODS)
+
+
+def computed(tmp_path_factory, *names):
     path = tmp_path_factory.mktemp("mirrored") / "results.npz"
-    done = subprocess.run([sys.executable, SCRIPT, path], capture_output=True, text=True, env=ENVIRONMENT)
+    done = subprocess.run([sys.executable, SCRIPT, path, *names], capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr[-3000:]
     return np.load(path, allow_pickle=True)["results"].item()
 
@@ -50,6 +64,19 @@ def test_fit(results, what):
     compare(results[what])
     names = [name for name in results[what]["one"] if name.startswith("history:")]
     assert sorted(names) == [f"history:{name}" for name in ("accuracy", "loss", "val_accuracy", "val_loss")]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_on_two_devices(methods, name):
+    """Where batch statistics are those of the global batch, so are both gradients; noise is the same on both."""
+    got = methods[name]
+    assert len(got["one"]) == len(got["two"]) > got["alphas"] >= 2
+    for want, copies in zip(got["one"], got["two"], strict=True):
+        assert len(copies) == 2
+        for copy in copies:
+            np.testing.assert_allclose(copy, want, atol=1e-9)
+    moving = [np.abs(gradient).max() > 1e-6 for gradient in got["one"][:2]]
+    assert moving[1] == (name != "random_sharing")  # both cells reduce
 
 
 @pytest.mark.parametrize("what", ("training", "search"))

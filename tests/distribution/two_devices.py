@@ -1,4 +1,7 @@
-"""Computes on two logical CPU devices, and on one, what test_mirrored.py compares. Argument: an .npz to write."""
+"""Computes on two logical CPU devices, and on one, what test_mirrored.py compares.
+
+Arguments: an .npz to write; names of methods, or none for all but the methods.
+"""
 
 import sys
 
@@ -44,12 +47,38 @@ def alpha_gradients(strategy, order, first):
     return {"one": np.stack(want), "two": np.stack([np.stack(g) for g in zip(*got, strict=True)])}
 
 
+def methods(strategy, names):
+    """{name: (on one device, on every replica)}: gradients by the architecture and by weights, 5 images as 3 + 2."""
+    train, valid = small_runs.images(5, 0), small_runs.images(5, 1)
+    parts, found = (split(strategy, train, 3), split(strategy, valid, 3)), {}
+    tf.config.run_functions_eagerly(True)
+    for name in names:
+        settings = {"method": name, "order": 1, "layers": 2, "channels": 2 * kp.methods.get(name).partial}
+        one = small_runs.supernet(**settings)
+        with strategy.scope():
+            two = small_runs.supernet(**settings)
+        for model in (one, two):
+            model.progress.assign(0.5)
+
+        def gradients(model, train, valid):
+            with model.engine_in_use():
+                return list(model.alpha_gradients(train, valid)), model.weight_gradient(train).value
+
+        want = tf.nest.flatten(gradients(one, train, valid))
+        got = tf.nest.flatten(strategy.run(lambda *batches, two=two: gradients(two, *batches), parts))
+        got = [np.stack([np.array(copy) for copy in strategy.experimental_local_results(g)]) for g in got]
+        found[name] = {"one": [np.array(g) for g in want], "two": got, "alphas": len(one.architecture)}
+    tf.config.run_functions_eagerly(False)
+    return found
+
+
 def fits(strategy, make, data):
-    """State and history of the same fit on one device and on two; 3 steps, the last of one image."""
-    one = small_runs.fitted(make(), data(), small_runs.batches(5, 4, 2))
+    """State and history of the same fit on one device and on two, classes weighted; 3 steps, the last of one image."""
+    weights = {0: 2.0, 2: 0.5}
+    one = small_runs.fitted(make(), data(), small_runs.batches(5, 4, 2), class_weight=weights)
     with strategy.scope():
         model = make()
-    two = small_runs.fitted(model, data(), small_runs.batches(5, 4, 2))
+    two = small_runs.fitted(model, data(), small_runs.batches(5, 4, 2), class_weight=weights)
     return {"one": one, "two": two, "copies": {name: spread(v) for name, v in copies(model).items()}}
 
 
@@ -144,11 +173,15 @@ def not_finite(strategy):
     }
 
 
-def main(path):
+def main(path, *names):
+    """Args: names: of methods; without, everything else."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     keras.config.set_floatx("float64")
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    if names:
+        np.savez(path, results=np.array(methods(strategy, names), dtype=object))
+        return
     results = {
         "first/3": alpha_gradients(strategy, "first", 3),
         "exact/3": alpha_gradients(strategy, "exact", 3),
@@ -164,4 +197,4 @@ def main(path):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

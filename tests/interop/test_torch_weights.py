@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import keras_pibnas as kp
+from keras_pibnas.methods import EdgeNormalized, Softmax
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -151,3 +152,33 @@ def test_supernet():
     np.testing.assert_array_equal(last.pointwise_1, want)
     with pytest.raises(ValueError, match="lack"):
         kp.interop.load_torch_weights(supernet, {"stem.0.weight": weights["stem.0.weight"]})
+
+
+def test_alphas_of_a_supernet():
+    """PIBConv's own checkpoints hold alphas, PC-DARTS's edge weights, too; without any, a supernet keeps its own."""
+    weights, generator = state("supernet_darts_C4_L3.npz"), np.random.default_rng(0)
+    names = {name: shape for kind in ("normal", "reduce") for name, shape in (
+        (f"alphas_{kind}", (14, 8)), (f"betas_{kind}", (14,)))}  # fmt: skip
+    arrays = {name: generator.normal(size=shape).astype("float32") for name, shape in names.items()}
+    alphas = {name: array for name, array in arrays.items() if name.startswith("alphas")}
+    supernet = kp.Supernet("darts", channels=4, layers=3)
+    before = [alpha.numpy() for alpha in supernet.alphas]
+    kp.interop.load_torch_weights(supernet, weights)
+    for alpha, value in zip(supernet.alphas, before, strict=True):
+        np.testing.assert_array_equal(alpha, value)
+    kp.interop.load_torch_weights(supernet, {"state_dict": {f"module.{n}": a for n, a in (weights | alphas).items()}})
+    np.testing.assert_array_equal(supernet.alphas[0], arrays["alphas_normal"])
+    np.testing.assert_array_equal(supernet.alphas[1], arrays["alphas_reduce"])
+    for wrong, message in (
+        (arrays, "no place for 2 .*betas_normal"),
+        ({"alphas_normal": arrays["alphas_normal"]}, "lack 1 of .*alphas_reduce"),
+        (alphas | {"alphas_normal": np.zeros((14, 7))}, r"alphas_normal has the wrong shape.*\(14, 8\).*\(14, 7\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kp.interop.load_torch_weights(supernet, weights | wrong)
+    edges = EdgeNormalized(Softmax())
+    supernet = kp.Supernet("darts", channels=4, layers=3, method=kp.methods.Method(relaxation=edges))
+    kp.interop.load_torch_weights(supernet, weights | arrays)
+    for variable in supernet.architecture:
+        kind, _, cell = variable.name.rpartition("_")
+        np.testing.assert_array_equal(variable, arrays[f"{kind}s_{cell}"])

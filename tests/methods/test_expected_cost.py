@@ -164,6 +164,9 @@ def test_wrong_arguments_are_refused():
         methods.ExpectedCost((("none", 1),))
     with pytest.raises(ValueError, match="must be bound to a supernet"):
         methods.ExpectedCost().expected(methods.Softmax(), (), (), 0.0, cells)
+    bound = methods.ExpectedCost(channels=4, layers=3).bind(cells=cells, **SMALL)
+    with pytest.raises(ValueError, match="to cells of 5 edges and 8 ops. Received: a normal cell of 2 edges"):
+        bound.expected(methods.Softmax(), ({}, {}), ((), ()), 0.0, cells_of("darts", 1))
     with pytest.raises(ValueError, match="no row for op 'max_pool_3x3', channels 8, side"):
         methods.ExpectedCost({("skip_connect", 4, 8, 1): 1.0}, channels=4, layers=2).bind(cells=cells, **SMALL)
 

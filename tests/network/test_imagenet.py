@@ -78,10 +78,3 @@ def test_stems_are_their_convolutions():
     y = conv(np.maximum(conv(x, first.kernel_1), 0), first.kernel_2)
     np.testing.assert_allclose(got[0], y, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(got[1], conv(np.maximum(y, 0), second.kernel_1), rtol=1e-4, atol=1e-5)
-
-
-def test_supernets_do_not_have_it_yet():
-    with pytest.raises(
-        ValueError, match="stem of a supernet must be one of conv3x3, patchify. Received: stem='imagenet'"
-    ):
-        kp.Supernet(stem="imagenet", input_shape=(64, 64, 3), channels=4, layers=3)

@@ -44,3 +44,6 @@ def test_counts(name):
         text = getattr(found, what)
         if text is not None:
             assert gives(count, text) != ((name, what) in UNMET), (what, count, text)
+    if found.params and "params" not in {what for known, what in UNMET if known == name}:
+        other = counted.params + AUXILIARY - head  # the head makes a difference: only one of both is printed
+        assert not gives(other, found.params), (other, found.params)

@@ -123,7 +123,7 @@ def test_edges_that_are_not_there(method, eagerly):
 
 def test_a_cell_computes_the_weighted_sum_of_what_its_edges_allow():
     """Against a walk over the edges, each op's layer of its bundle called for its block of channels alone."""
-    with pytest.warns(UserWarning, match="Node 0 of the reduce cell has 1 edge that allows an op, of the 2"):
+    with pytest.warns(UserWarning, match="Node 0 of the reduce cell has 1 edges that allow an op, of the 2"):
         model = supernet(mine(), nodes=2, layers=4)
     cell = model.network.cells[0]  # normal; all edges of one state that differ stand in bundles of their own
     assert [(edges.source, edges.nodes, edges.columns) for edges in cell.edges] == [

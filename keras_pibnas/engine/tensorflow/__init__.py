@@ -63,7 +63,7 @@ class TensorFlow(Plain):
         return Gradient(value[0] if isinstance(wrt, str) else tuple(value), aux, product if linearize else None)
 
     def _product(self, loss, weights, mix, vector, remat, precomputed, loss_scale):
-        """From one pass forward, values and their derivatives along the vector side by side, and one back by mix.
+        """From one pass forward, of values and their Jacobian-vector products, and one back by mix.
 
         Nested tapes compute a third more, or keep all that the first gradient has computed.
         """

@@ -9,17 +9,17 @@ from keras_pibnas.engine.context import holding
 from keras_pibnas.engine.tensorflow import private
 
 _TAPES_ALONE = contextvars.ContextVar("the graph that tapes of its own alone will differentiate", default=None)
-_ALONG = contextvars.ContextVar("whether derivatives along directions will be taken", default=False)
-_TRANSPOSING = contextvars.ContextVar("whether gradients are wanted by what they start from alone", default=False)
+_FOR_JVP = contextvars.ContextVar("whether Jacobian-vector products will be taken", default=False)
+_TRANSPOSING = contextvars.ContextVar("whether gradients of gradients are by cotangents alone", default=False)
 
 
-def along_directions(wanted):
-    """Whether derivatives along directions will be taken of what is traced inside: these are worth own nodes."""
-    return holding(_ALONG, wanted)
+def for_jvp(wanted):
+    """Whether Jacobian-vector products will be taken of what is traced inside: these are worth own nodes."""
+    return holding(_FOR_JVP, wanted)
 
 
-def is_along_directions():
-    return _ALONG.get()
+def is_for_jvp():
+    return _FOR_JVP.get()
 
 
 def tapes_alone():
@@ -37,7 +37,7 @@ def are_tapes_alone():
 
 
 def transposing():
-    """Inside, gradients are differentiated by what they start from alone."""
+    """Inside, gradients are differentiated by their cotangents alone."""
     return holding(_TRANSPOSING)
 
 
@@ -78,5 +78,5 @@ def here(x):
 
 
 def aside(gradient, *arguments):
-    """gradient(*arguments), one by something else than what a gradient starts from; None where nobody asks for it."""
+    """gradient(*arguments), a gradient by something else than a cotangent; None where it is not needed."""
     return None if is_transposing() else gradient(*arguments)

@@ -116,7 +116,7 @@ def _dropped_identity(op, x, weights, training):
 def _pool(op, x, weights, training, source):
     """All edges share the statistics of the pooled state, and each has moving ones."""
     pooled, norm = op.pool(x, op.strides, training), op.batch_norm
-    if norm is not None and not training:
+    if norm is not None and not norm.moves(training):
         coefficients = norm.coefficients(norm.moving_mean, norm.moving_variance, weights)
         return pooled, *(ops.cast(value, x.dtype) for value in coefficients)
     if norm is not None:

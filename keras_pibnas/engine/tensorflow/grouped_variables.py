@@ -58,7 +58,8 @@ def norm(tensors):
 
 
 def _sum_of_squares(tensors):
-    return tf.add_n([2.0 * tf.nn.l2_loss(tensor) for tensor in tensors])
+    wide = tf.float64 if tf.float64 in {tensor.dtype for tensor in tensors} else tf.float32
+    return tf.add_n([2.0 * tf.nn.l2_loss(tf.cast(tensor, wide)) for tensor in tensors])
 
 
 def handles(variables):

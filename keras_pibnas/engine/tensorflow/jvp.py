@@ -83,6 +83,9 @@ class Direction:
                     scope.add_update(pair)
                 return layer(*here, **arguments)
 
+        if not weights and not duals:  # a frozen stem
+            value = call()
+            return Dual(value, tf.nest.map_structure(tf.zeros_like, value))
         return jvp(call, [*weights, *(x.value for x in duals)], [*tangents, *(x.tangent for x in duals)])
 
 

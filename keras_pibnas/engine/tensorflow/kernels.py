@@ -22,7 +22,7 @@ from keras_pibnas import onednn
 from keras_pibnas.engine.context import holding
 from keras_pibnas.engine.devices import accelerated
 from keras_pibnas.engine.replicas import replica_count
-from keras_pibnas.engine.tensorflow.derivatives import aside, here, is_along_directions, is_transposing, with_gradient
+from keras_pibnas.engine.tensorflow.derivatives import aside, here, is_for_jvp, is_transposing, with_gradient
 from keras_pibnas.engine.tensorflow.patches import weigh as weigh
 
 # What a side that is unknown is known to be, inside `any_side`: a multiple of one, and at least the other.
@@ -170,8 +170,8 @@ def _neighbours(x, axis, edge):
 def _closed(forward, transpose, correlate, back_is_convolution=False):
     """Three functions of (x, kernel), (gradient, kernel), (x, gradient), each other's derivatives.
 
-    A derivative along x and kernel is the sum of two convolutions. One of them gets a bias, of zeros: TensorFlow fuses
-    convolution, bias and sum into one kernel, but not without a bias. So it is with what goes back from the two.
+    A Jacobian-vector product by x and kernel is the sum of two convolutions. One of them gets a bias, of zeros:
+    TensorFlow fuses convolution, bias and sum into one kernel, but not without a bias. So it is on the way back.
     """
 
     def convolution_of(beside):
@@ -195,8 +195,8 @@ def _closed(forward, transpose, correlate, back_is_convolution=False):
     @with_gradient
     def filters(x, g):
         def gradient(u):
-            along = convolve_beside if is_transposing() else convolve
-            return aside(back, here(g), u), along(here(x), u)
+            summand = convolve_beside if is_transposing() else convolve
+            return aside(back, here(g), u), summand(here(x), u)
 
         return correlate(x, g), gradient
 
@@ -320,7 +320,7 @@ def _filters_in_blocks(x, g, size, odd):
 def pointwise(x, kernel):
     """Grouped 1x1 convolution. x (B, H, W, G * I), kernel (1, 1, I, G * O)."""
     same = {"strides": (1, 1, 1, 1), "padding": "VALID"}
-    if not is_along_directions():  # TensorFlow's own gradients will do
+    if not is_for_jvp():  # TensorFlow's own gradients will do
         return tf.nn.conv2d(x, kernel, **same)
     images, kernels = tf.shape(x), tf.shape(kernel)
 
@@ -459,7 +459,7 @@ def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon
         tf.convert_to_tensor(value) for value in (scale, offset, moving_mean, moving_variance)
     )
 
-    moved = []  # what `normalize` returned beside y would be kept for its gradient, and keep TensorFlow from fusing
+    moved = []  # extra outputs of `normalize` would be residuals of its gradient, and keep TensorFlow from fusing
 
     @with_gradient
     def normalize(x, scale, offset):

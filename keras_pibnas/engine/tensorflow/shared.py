@@ -7,9 +7,9 @@ import tensorflow as tf
 from keras_pibnas.engine.tensorflow import private
 from keras_pibnas.engine.tensorflow.calls import call
 from keras_pibnas.engine.tensorflow.cut import cut, keys, origin, walk
-from keras_pibnas.engine.tensorflow.derivatives import along_directions, are_tapes_alone, tapes_alone, transposing
+from keras_pibnas.engine.tensorflow.derivatives import are_tapes_alone, for_jvp, tapes_alone, transposing
 
-Part = namedtuple("Part", "arguments captured outputs starts gradients")
+Part = namedtuple("Part", "arguments captured outputs cotangents gradients")
 
 
 def _optimization():
@@ -36,12 +36,12 @@ class Traced:
         signature: the arguments' types.
         by: for each argument, whether there is a gradient by it.
         along: places of arguments that get tangents, all of them among `by`; if there are any, the first output's
-            derivative along the tangents is traced, too.
-        frozen: the first so many arguments are those by which that derivative has no gradients.
+            Jacobian-vector product is traced, too.
+        frozen: the first so many arguments are those by which that product has no gradients.
 
     Attributes, tensors of the graph as `Part`s, which `Shared` makes functions of:
         plain: the function.
-        dual: with the tangents as further arguments, (first output, its derivative along them); None without tangents.
+        dual: with the tangents as further arguments, (first output, its Jacobian-vector product); None without.
         common: what `dual` reads that `plain` computes on its way to the first output.
     """
 
@@ -52,7 +52,7 @@ class Traced:
         dual_by += [place >= frozen for place in along]
 
         def with_gradient(*arguments):
-            with tapes_alone(), along_directions(bool(along)):
+            with tapes_alone(), for_jvp(bool(along)):
                 return differentiated(arguments[:count], arguments[count:])
 
         def differentiated(tensors, tangents):
@@ -63,28 +63,28 @@ class Traced:
                 with tf.GradientTape(watch_accessed_variables=False) as tape:
                     tape.watch(sources)
                     outputs = list(function(*tensors))
-                starts = [tf.zeros_like(output) for output in outputs]  # stand for what the gradient will start from
+                cotangents = [tf.zeros_like(output) for output in outputs]  # stand for those that come
                 with tf.GradientTape(watch_accessed_variables=False) as transpose:
-                    transpose.watch(starts[:1] if along else [])
-                    gradients = tape.gradient(outputs, sources, starts, unconnected_gradients="zero")
+                    transpose.watch(cotangents[:1] if along else [])
+                    gradients = tape.gradient(outputs, sources, cotangents, unconnected_gradients="zero")
                 if not along:
-                    return outputs, starts, gradients
+                    return outputs, cotangents, gradients
                 moving = [gradients[places.index(place)] for place in along]
-                with transposing():  # the gradient is linear in its start, and its transpose is the derivative
-                    tangent = transpose.gradient(moving, starts[0], tangents, unconnected_gradients="zero")
+                with transposing():  # the gradient is linear in its cotangent, and its transpose is the product
+                    tangent = transpose.gradient(moving, cotangents[0], tangents, unconnected_gradients="zero")
             dual = [outputs[0], tangent]
-            dual_starts = [tf.zeros_like(output) for output in dual]
-            dual_gradients = outer.gradient(dual, dual_sources, dual_starts, unconnected_gradients="zero")
-            return outputs, starts, gradients, dual, dual_starts, dual_gradients
+            dual_cotangents = [tf.zeros_like(output) for output in dual]
+            dual_gradients = outer.gradient(dual, dual_sources, dual_cotangents, unconnected_gradients="zero")
+            return outputs, cotangents, gradients, dual, dual_cotangents, dual_gradients
 
         tangents = [signature[place] for place in along]
         traced = tf.function(with_gradient, [*signature, *tangents], autograph=False).get_concrete_function()
         results = [[origin(tensor) for tensor in part] for part in traced.structured_outputs]
 
-        def part(arguments, by, outputs, starts, gradients):
+        def part(arguments, by, outputs, cotangents, gradients):
             left = iter(gradients)
             gradients = [next(left) if has else None for has in by] + [None] * len(captured)
-            return Part([*arguments, *captured], traced.captured_inputs, outputs, starts, gradients)
+            return Part([*arguments, *captured], traced.captured_inputs, outputs, cotangents, gradients)
 
         arguments, captured = traced.inputs[: count + len(along)], traced.inputs[count + len(along) :]
         self.plain = part(arguments[:count], by, *results[:3])
@@ -115,7 +115,7 @@ class Traced:
         return self._again[key]
 
     def _common(self):
-        ends = keys([*self.dual.arguments, *self.dual.starts])
+        ends = keys([*self.dual.arguments, *self.dual.cotangents])
         inside, _ = walk(self.plain.outputs[:1], ends)
         gradients = [gradient for gradient in self.dual.gradients if gradient is not None]
         _, read = walk([*self.dual.outputs, *gradients], ends, inside)
@@ -123,15 +123,15 @@ class Traced:
 
 
 class Shared:
-    """A function of tensors, and its gradient, for which nothing is kept that it does not need.
+    """A function of tensors, and its gradient, with no residuals but those that it needs.
 
-    TensorFlow's own functions keep what gradients by all arguments would need, wanted or not, and what gradients of
+    TensorFlow's own functions store what gradients by all arguments would need, wanted or not, and what gradients of
     gradients would. Here the graph of both is cut in two.
 
     Args:
         part: one of `Traced`.
         wanted: for each argument, whether its gradient, which is there, is wanted.
-        rematerialize: whether nothing is kept but the arguments, and the gradient computes the rest again.
+        rematerialize: gradient checkpointing, only the arguments are stored.
         count: how many of the outputs are wanted, from the first on.
         extra: tensors of the graph that a call gives after the outputs; no gradient flows through them.
         precomputed: tensors of the graph that a call gets after the arguments instead of computing them.
@@ -140,23 +140,23 @@ class Shared:
 
     def __init__(self, part, wanted, rematerialize=False, count=None, extra=(), precomputed=(), traced=None):
         self.captured, self.traced = part.captured, traced  # captured: constants from outside
-        arguments, outputs, starts = [*part.arguments, *precomputed], part.outputs[:count], part.starts[:count]
+        arguments, outputs, cotangents = [*part.arguments, *precomputed], part.outputs[:count], part.cotangents[:count]
         self.own = len(part.arguments) - len(part.captured)
         self.wanted = [*wanted, *[False] * (len(arguments) - len(wanted))]
         gradient = [slope for slope, want in zip(part.gradients, self.wanted, strict=False) if want]
-        ends = keys([*arguments, *part.starts])
+        ends = keys([*arguments, *part.cotangents])
         inside, _ = walk(outputs, ends)
         _, needed = walk(gradient, ends, () if rematerialize else inside)
         residuals = [tensor for key, tensor in needed.items() if key not in ends]
         self.read = [key in needed for key in keys(arguments)]
-        self.moved = [key in needed for key in keys(starts)]
+        self.moved = [key in needed for key in keys(cotangents)]
         known = keys(residuals)
         more = [tensor for tensor in extra if tensor.ref() not in known]
         places = {key: place for place, key in enumerate(keys([*residuals, *more]))}
         self.count, self.residuals = len(outputs), len(residuals)
         self.extra = [places[key] for key in keys(extra)]
         self.forward = cut(arguments, [*outputs, *residuals, *more])
-        self.backward = cut([*residuals, *_chosen(arguments, self.read), *_chosen(starts, self.moved)], gradient)
+        self.backward = cut([*residuals, *_chosen(arguments, self.read), *_chosen(cotangents, self.moved)], gradient)
 
     def __call__(self, *tensors, precomputed=()):
         """The outputs, then the extra ones."""

@@ -66,7 +66,7 @@ def call(form, x, weights):
 
 
 def jvp(form, inputs, tangents, direction, precomputed=None):
-    """(`form.total`, its derivative along tangents of images among its inputs, by name, and a direction of weights).
+    """(`form.total`, its Jacobian-vector product), with tangents of images among its inputs, by name, and of weights.
 
     precomputed: what a call for the same inputs gave to the list of `precomputing`, or None to compute it.
     """
@@ -103,7 +103,7 @@ class _Traces:
         images = [tensor for tensor in inputs.values() if len(tensor.shape) == 4]
         any_side = dynamic and all(kernels.for_any_side(image, form.strides) for image in images)
         signature = _signature(weights, state, inputs, dynamic, any_side)
-        kind = type(form), form.kind, *((spec.shape, spec.dtype) for spec in signature)
+        kind = type(form), form.kind, _frozen(form.layer), *((spec.shape, spec.dtype) for spec in signature)
         dual = from_start is not None or _PRECOMPUTED.get() is not None
         if kind not in self.traced or (dual and self.traced[kind].dual is None):
             self.traced[kind] = _trace(form, signature, inputs, dual)
@@ -125,7 +125,7 @@ def _shared(traced, weights, frozen, remat, from_start):
 
 
 def _trace(form, signature, inputs, dual):
-    """dual: whether the derivative along weights and images is traced, too."""
+    """dual: whether the Jacobian-vector product by weights and images is traced, too."""
     layer = form.layer
     weights, state = len(layer.trainable_variables), len(layer.non_trainable_variables)
     names = list(inputs)
@@ -135,18 +135,30 @@ def _trace(form, signature, inputs, dual):
     return Traced(_stateless(form, names), signature, by, [*range(weights), *images] if dual else (), weights)
 
 
+def _frozen(layer):
+    """For each of the layers within, whether it is frozen: its normalizations then use moving statistics."""
+    parts = getattr(layer, "layers", (layer,))
+    return tuple(not inner.trainable for part in parts for inner in part._flatten_layers())
+
+
 def _signature(weights, state, inputs, dynamic, any_side):
     """The arguments' types: for any number of images, and where wanted, of channels and edges, and any sides."""
     static = 2 if dynamic else 4  # of a kernel (kh, kw, I, O)
-    filters = [_spec(t, (*t.shape[:static], *[None] * len(t.shape[static:]))) for t in weights]
-    vectors = [_spec(t, (None,) if dynamic else t.shape) for t in state]
+    filters, held = ([_spec(t, _opened(t.shape, static)) for t in tensors] for tensors in (weights, state))
+    if dynamic:  # statistics (C,); frozen kernels are among what is held, too
+        held = [_spec(t, (None,)) if t.shape.rank == 1 else spec for t, spec in zip(state, held, strict=True)]
     shapes = {name: (None, *tensor.shape[1:]) for name, tensor in inputs.items() if len(tensor.shape) == 4}
     if dynamic:
         sides = {name: (None, None) if any_side else shape[1:3] for name, shape in shapes.items()}
         shapes = {name: (None, *both, None) for name, both in sides.items()}
         shapes |= {"source": (None,), "copies": (None, None)}
         shapes |= {"mix": (None, inputs["mix"].shape[1])} if "mix" in inputs else {}
-    return [*filters, *vectors, *(_spec(t, shapes.get(name, t.shape)) for name, t in inputs.items())]
+    return [*filters, *held, *(_spec(t, shapes.get(name, t.shape)) for name, t in inputs.items())]
+
+
+def _opened(shape, static):
+    """The first so many dimensions as they are, the others unknown."""
+    return (*shape[:static], *[None] * len(shape[static:]))
 
 
 def _spec(tensor, shape):
