@@ -28,7 +28,7 @@ class WorkerLost(RuntimeError):
 
 
 def cluster() -> tuple[int, int]:
-    """What TF_CONFIG says: (number of machines, which of them this process is on); (1, 0) without it.
+    """(Number of machines, index of this process's machine) from TF_CONFIG; (1, 0) without it.
 
     Raises:
         ValueError: TF_CONFIG is not JSON with workers and a task.
@@ -119,13 +119,13 @@ def _last_line(error):
 
 
 def global_part(loss: Any, count: Any, function: Any = None, sample_weight: Any = None) -> Any:
-    """What this replica adds to the loss of the global batch.
+    """This replica's term of the global batch's loss.
 
     Keras divides the mean over the images of a replica by the number of replicas, which is right where all have
     equally many images. Here every image of the global batch weighs the same.
 
     Args:
-        loss: what Keras's `compute_loss` gave on this replica.
+        loss: the result of Keras's `compute_loss` on this replica.
         count: images on this replica; 0 is right too.
         function: the loss that was compiled, or a nest of them; sums (reduction="sum") are parts already.
         sample_weight: of the images, or None; its sum counts in place of the images where the loss divides by that
@@ -154,7 +154,7 @@ def global_part(loss: Any, count: Any, function: Any = None, sample_weight: Any 
 
 
 class ReplicatedMixin:
-    """For a keras.Model: replicas of any number of images compute, and report, what one device would.
+    """For a keras.Model: replicas of any number of images compute and report the same as one device.
 
     Keras 3.15 needs three things for it, all here, and a test says when it no longer does:
 
@@ -185,7 +185,7 @@ class ReplicatedMixin:
         super().compile(optimizer, *args, auto_scale_loss=auto_scale_loss, jit_compile=jit_compile is True, **kwargs)
 
     def compile_from_config(self, config):
-        """What Keras does for a loaded or cloned model, but only where `compile` is its own."""
+        """Builds the optimizer of a loaded or cloned model, as Keras does where `compile` is its own."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
@@ -235,11 +235,11 @@ class ReplicatedMixin:
     def _replicated_train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
-            y_pred, loss = self._seen(x, y, sample_weight, training=True)
+            y_pred, loss = self._forward(x, y, sample_weight, training=True)
             scaled = self.optimizer.scale_loss(loss)
         self.optimizer.apply(tape.gradient(scaled, self.trainable_variables), self.trainable_variables)
         self._agree_on_statistics(ops.shape(x)[0])
-        return self._measured(x, y, y_pred, sample_weight, loss)
+        return self._update_metrics(x, y, y_pred, sample_weight, loss)
 
     def _agree_on_statistics(self, images):
         layers = [layer for layer in self._flatten_layers() if isinstance(layer, BatchNorm)]
@@ -256,8 +256,8 @@ class ReplicatedMixin:
 
     def _replicated_test_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        y_pred, loss = self._seen(x, y, sample_weight, training=False)
-        return self._measured(x, y, y_pred, sample_weight, loss)
+        y_pred, loss = self._forward(x, y, sample_weight, training=False)
+        return self._update_metrics(x, y, y_pred, sample_weight, loss)
 
     def predict_step(self, *args):
         args = self._with_images(args)
@@ -269,12 +269,12 @@ class ReplicatedMixin:
         """The metric that means the loss."""
         return next(metric for metric in self.metrics if metric.name == "loss")
 
-    def _seen(self, x, y, sample_weight, training):
+    def _forward(self, x, y, sample_weight, training):
         y_pred = on_real_images(lambda x: self(x, training=training), x)
         loss = self.compute_loss(x, y, y_pred, sample_weight, training)
         return y_pred, global_part(loss, ops.shape(x)[0], self.loss, sample_weight)
 
-    def _measured(self, x, y, y_pred, sample_weight, loss):
+    def _update_metrics(self, x, y, y_pred, sample_weight, loss):
         self.loss_tracker.update_state(replica_sum(loss), sample_weight=ops.shape(x)[0])
         return self.compute_metrics(x, y, y_pred, sample_weight)
 

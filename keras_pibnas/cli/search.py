@@ -162,7 +162,7 @@ def early_ends(args):
 
 
 def batches(splits, args):
-    """What a search trains on, pairs from both halves, and the second half for validation."""
+    """The data of a search: pairs from both halves, and the second half for validation."""
     train, valid = (
         splits.batches(
             half, args.batch_size, seed=args.seed, drop_remainder=True, **common.augmentation(args, splits)

@@ -17,7 +17,7 @@ class Perturbation(Part):
     """Moves op weights by at most `radius`; the alphas' step sees them unmoved.
 
     A subclass defines `__call__`. mix, noise, cells and gradients are pairs (normal, reduce); the cells should be as
-    `Relaxation.narrow` leaves them: what they mask stays 0.
+    `Relaxation.narrow` leaves them: masked entries stay 0.
 
     Args: radius: a number or a Schedule.
 
@@ -40,7 +40,7 @@ class Perturbation(Part):
 
         Args:
             mix: pair of (edges, ops).
-            noise: what `noise` gives; () for none.
+            noise: the result of `noise`; () for none.
             progress: finished epochs / epochs, a float or a scalar tensor.
             cells: pair of CellSpec.
             gradient: (pair of op weights) -> pair of dL_train/dmix on the training batch, assigning nothing; a caller
@@ -72,7 +72,7 @@ class UniformNoise(Perturbation):
 class Adversarial(Perturbation):
     """From P(mix + U(-radius, radius)), `steps` steps up sign(dL_train/dmix), 2 * radius / steps long each.
 
-    After each step, what is further than radius from mix is brought back, and P applied (see `UniformNoise`). Without
+    After each step, entries are clipped to mix +- radius, and P is applied (see `UniformNoise`). Without
     noise it starts at mix. SDARTS-ADV as its code has it (attacker/perturb.py), which also goes back to mix where the
     loss has fallen; that would take two more passes.
 

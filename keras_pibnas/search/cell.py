@@ -27,7 +27,7 @@ class RelaxedCell(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)  # mix stays float32, whatever floats the images have
         self.space, self.plan, self.family, self.partial = space, plan, family, partial
         self.topology, self.nodes = cell.topology, cell.nodes
-        self.seen = plan.channels // partial  # channels that the ops see
+        self.op_channels = plan.channels // partial  # channels that the ops see
         dtype = self.dtype_policy
         if self.topology.inputs == 2:
             self.preprocess_0 = preprocess(
@@ -41,7 +41,7 @@ class RelaxedCell(keras.layers.Layer):
         more = dict(enumerate(extra, len(space.primitives)))
         self.bundles = [
             MixedBundle(
-                space, {column: space.primitives[column] for column in bundle.columns} | more, self.seen,
+                space, {column: space.primitives[column] for column in bundle.columns} | more, self.op_channels,
                 self._strides(bundle.source), len(bundle.rows), learnable_bn, family, dtype=dtype,
             )
             for bundle in self.edges
@@ -58,7 +58,7 @@ class RelaxedCell(keras.layers.Layer):
         batch, *sides = input_shape[-1][:3]
         for bundle, edges in zip(self.bundles, self.edges, strict=True):
             of_nodes = edges.source >= self.topology.inputs
-            bundle.build((batch, *(self._node_sides(sides) if of_nodes else sides), self.seen))
+            bundle.build((batch, *(self._node_sides(sides) if of_nodes else sides), self.op_channels))
             bundle.built = True
 
     def _node_sides(self, sides):
@@ -73,7 +73,7 @@ class RelaxedCell(keras.layers.Layer):
         for source in range(inputs + self.nodes - 1):
             for bundle, edges, weights in zip(self.bundles, self.edges, mix.bundles, strict=True):
                 if edges.source == source:
-                    x = states[source] if self.partial == 1 else call(self._seen, states[source])
+                    x = states[source] if self.partial == 1 else call(self._first_channels, states[source])
                     outputs = call(bundle, x, weights=weights, training=training)
                     for node, output in zip(edges.nodes, outputs, strict=True):
                         arrived[node].append(output)
@@ -88,8 +88,8 @@ class RelaxedCell(keras.layers.Layer):
             return states[0]
         return _each(concatenate, states) if self.join is None else call(lambda *nodes: self.join(nodes), *states)
 
-    def _seen(self, x):
-        return x[..., : self.seen]
+    def _first_channels(self, x):
+        return x[..., : self.op_channels]
 
     def _with_bypass(self, call, node, states, rows):
         """The state of a node, (B, H, W, C): the outputs of its edges' ops and the bypassed channels, shuffled.
@@ -107,7 +107,7 @@ class RelaxedCell(keras.layers.Layer):
         return call(joined, node, *(states[source] for source in sources))
 
     def _bypass(self, x, source):
-        rest = x[..., self.seen :]
+        rest = x[..., self.op_channels :]
         return rest if self._strides(source) == 1 else halved(rest)
 
     def compute_output_shape(self, previous):

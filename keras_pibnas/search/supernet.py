@@ -437,11 +437,11 @@ class Supernet(CompiledStepMixin, keras.Model):
         means = iter(means)
         return [next(means) if has else value for value, has in zip(statistics, shares, strict=True)]
 
-    def update_metrics(self, batch, seen):
+    def update_metrics(self, batch, forward):
         """Updates the loss and the metrics with a training batch and its `ForwardPass`, and returns them by name."""
         images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        self.loss_tracker.update_state(replica_sum(seen.loss), sample_weight=ops.shape(images)[0])
-        return self.compute_metrics(images, labels, seen.logits, sample_weight)
+        self.loss_tracker.update_state(replica_sum(forward.loss), sample_weight=ops.shape(images)[0])
+        return self.compute_metrics(images, labels, forward.logits, sample_weight)
 
     def _symbolic_build(self, iterator=None, data_batch=None):
         pair = isinstance(data_batch[0], tuple | list)
