@@ -17,14 +17,15 @@ SMALL = {"input_shape": (9, 8, 3), "num_classes": 3, "stem": "conv3x3"}
 
 
 def cells_of(space="darts", nodes=2):
-    primitives = kp.spaces.get(space).primitives if isinstance(space, str) else space
-    return [methods.CellSpec(kind, nodes, primitives) for kind in KINDS]
+    if isinstance(space, str):
+        return list(methods.cells_of(kp.spaces.get(space), nodes))
+    return [methods.CellSpec(kind, nodes, space) for kind in KINDS]
 
 
 def one_hot_arch(cells, seed=0, sharpness=1e3):
-    """Alphas whose softmax is exactly one-hot, of random ops."""
+    """Alphas whose softmax is exactly one-hot, of random ops that their edges allow."""
     generator = np.random.default_rng(seed)
-    ops = [generator.integers(0, cell.shape[1], cell.edges) for cell in cells]
+    ops = [[generator.choice(np.flatnonzero(row)) for row in cell.allowed] for cell in cells]
     return [
         {"alpha": tf.constant(sharpness * np.eye(c.shape[1])[o], "float32")} for c, o in zip(cells, ops, strict=True)
     ]
