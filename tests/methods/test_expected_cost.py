@@ -47,7 +47,7 @@ def test_one_hot_op_weights_give_the_count_of_the_derived_network(space):
         arch = one_hot_arch(cells, seed)
         count = counted(cells, arch, methods.TopEdges(), kp.spaces.get(space), 4, 3, **SMALL)
         for unit, penalty in prices.items():
-            found = penalty.expected(methods.Softmax(), arch, ((), ()), 0.0, cells)
+            found = penalty.expected(methods.Softmax(), arch, [()] * len(cells), 0.0, cells)
             assert found.dtype == "float64" and float(found) == getattr(count, unit)
             assert penalty.prices.least <= float(found) <= penalty.prices.most
 
