@@ -329,7 +329,8 @@ class CompiledStepMixin(ReplicatedMixin):
         if self.train_function is not None and not force:
             return self.train_function
         if self.run_eagerly or self.jit_compile or self.steps_per_execution > 1:
-            return super().make_train_function(force)
+            super().make_train_function(force)  # of some versions of Keras it returns nothing
+            return self.train_function
         strategy = self.distribute_strategy
 
         def on_data(data):
