@@ -72,6 +72,11 @@ def cosine(learning_rate, steps, last=0.0):
     return keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=min(1.0, last / learning_rate))
 
 
+def weight_optimizer(schedule, args):
+    """SGD of the weights, with what flags.SGD_FLAGS say."""
+    return kp.optimizers.SGD(schedule, args.momentum, args.l2, args.clipnorm or None)
+
+
 def places(args):
     """(Trials side by side, where they are started) of flags.CLUSTER_FLAGS, as `trials.Runner` takes them.
 

@@ -223,19 +223,24 @@ RUN_FLAGS = {
         "help": "run directory to go on in, with its own settings",
     },
 }
+# The same of the weights' optimizer.
+SGD_FLAGS = {
+    "momentum": {"default": 0.9, "type": share, "help": "momentum of the weights"},
+    "l2": {
+        "default": 3e-4,
+        "type": weight,
+        "help": "L2 term of the weights, in their gradient: what PyTorch's SGD calls weight decay",
+    },
+    "clipnorm": {"default": 5.0, "type": weight, "help": "largest norm of the weights' gradient; 0: any"},
+}
 # What search and train share: their groups of flags, and the defaults of others.
-RUN_GROUPS = (IMAGE_FLAGS, TASK_FLAGS, AUGMENT_FLAGS, RUN_FLAGS)
+RUN_GROUPS = (IMAGE_FLAGS, TASK_FLAGS, AUGMENT_FLAGS, SGD_FLAGS, RUN_FLAGS)
 RUN_DEFAULTS = {
     "dataset": "digits", "data_dir": None, "side": 16, "layers": 4, "channels": 8, "stem": "conv3x3", "batch_size": 64,
     "learning_rate": 0.025, "seed": 0, "out": None,
 }  # fmt: skip
 # The same as RUN_FLAGS, of a training alone.
 TRAIN_FLAGS = {
-    "weight_decay": {
-        "default": 3e-4,
-        "type": weight,
-        "help": "factor of the weights that is added to their gradient, as in PyTorch's SGD; 0: none",
-    },
     "decay": {
         "default": None,
         "type": part,
@@ -279,9 +284,6 @@ OPTIMIZER_FLAGS = {
         "type": weight,
         "help": "learning rate of the weights after the last step, where its cosine ends",
     },
-    "momentum": {"default": 0.9, "type": share, "help": "momentum of the weights"},
-    "l2": {"default": 3e-4, "type": weight, "help": "L2 term of the weights, in their gradient"},
-    "clipnorm": {"default": 5.0, "type": weight, "help": "largest norm of the weights' gradient; 0: any"},
     "alpha_beta_1": {"default": None, "type": share, "help": "decay of the alphas' first moment; None: 0.5"},
     "alpha_beta_2": {"default": None, "type": share, "help": "decay of the alphas' second moment; None: 0.999"},
     "alpha_l2": {"default": None, "type": weight, "help": "L2 term of the alphas; None: 0.001"},

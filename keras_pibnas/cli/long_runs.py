@@ -59,7 +59,7 @@ def settings_again(parser, argv, args, command, fixed, free):
         kept = config.get(name, parser.get_default(name))
         if getattr(args, name) != kept:
             raise ValueError(
-                f"A {command} keeps {switch(name)}={kept}; start another {command} with --out. "
+                f"All trainings of a {command} share {switch(name)}={kept}; start another {command} with --out. "
                 f"Received: {switch(name)}={getattr(args, name)}"
             )
     return args

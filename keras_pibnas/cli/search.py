@@ -192,8 +192,7 @@ def configure(supernet, learning_rate, steps, args):
 
 def weight_optimizer(learning_rate, steps, args):
     """SGD down a cosine of so many steps."""
-    schedule = common.cosine(learning_rate, steps, last=args.learning_rate_min)
-    return kp.optimizers.SGD(schedule, args.momentum, args.l2, args.clipnorm or None)
+    return common.weight_optimizer(common.cosine(learning_rate, steps, last=args.learning_rate_min), args)
 
 
 def method_of(args):

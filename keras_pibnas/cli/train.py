@@ -34,7 +34,7 @@ PRESETS = {
         "epochs": 250,
         "learning_rate": 0.1,
         "decay": 0.97,
-        "weight_decay": 3e-5,
+        "l2": 3e-5,
         "label_smoothing": 0.1,
         "auxiliary": 0.4,
     },
@@ -131,7 +131,7 @@ def build(genotype, splits, steps, args):
         synchronized=args.synchronized,
     )
     model.normalization = (splits.mean, splits.std)  # saved with it, for export
-    optimizer = kp.optimizers.SGD(learning_rate(args, steps), l2=args.weight_decay)
+    optimizer = common.weight_optimizer(learning_rate(args, steps), args)
     task = tasks.get(splits.task)
     loss, metrics = task.loss(args.label_smoothing), task.metrics(splits.outputs)
     if args.auxiliary:

@@ -26,4 +26,4 @@ def test_help_shows_defaults(name, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert len(defaults) > 8 and all(f"(default: {default})" in text for default in defaults)
+    assert len(defaults) > 5 and all(f"(default: {default})" in text for default in defaults)

@@ -67,7 +67,7 @@ def test_the_imagenet_preset_is_the_published_training():
     args = flags.parse(train.build_parser(), ["--preset=imagenet", "--layers=3"], train.PRESETS)
     assert (args.layers, args.channels, args.side, args.batch_size, args.epochs) == (3, 48, 224, 128, 250)
     assert train.PRESETS["imagenet"]["layers"] == 14
-    assert (args.label_smoothing, args.weight_decay, args.drop_path, args.cutout) == (0.1, 3e-5, 0.0, 0)
+    assert (args.label_smoothing, args.l2, args.drop_path, args.cutout) == (0.1, 3e-5, 0.0, 0)
     rate = train.learning_rate(args, steps=10)
     rates = [float(rate(step)) for step in (0, 9, 10, 2499)]
     assert rates == pytest.approx([0.1, 0.1, 0.097, 0.1 * 0.97**249], rel=1e-5)
@@ -172,7 +172,7 @@ def test_wrong_values(command, argv, words, fails, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("main", "argv", "words"),
     [
-        (train.main, ["--weight-decay=-1"], "--weight-decay: invalid number .0 or more. value: '-1'"),
+        (train.main, ["--l2=-1"], "--l2: invalid number .0 or more. value: '-1'"),
         (train.main, ["--decay=1.5"], "--decay: invalid number .above 0, at most 1. value: '1.5'"),
         (train.main, ["--label-smoothing=1"], "label_smoothing should be at least 0 and below 1. Received: 1.0"),
         (train.main, ["--color-distortion=2"], "above 0, at most 1. Received: 2.0"),
