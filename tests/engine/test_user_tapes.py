@@ -51,9 +51,9 @@ def wanted():
 def test_gradients_by_weights_and_alphas(wanted, wrap):
     """Of one pass and of two, with the tape in a tf.function of the user's, and around one."""
     with kp.engine.use("tensorflow"):
-        model = supernet()
+        model = inner = supernet()
         if wrap == "outside":
-            model = Outside(model, tf.function(lambda x: model(x, training=True), autograph=False))
+            model = Outside(inner, tf.function(lambda x: inner(x, training=True), autograph=False))
         run = tf.function(autograph=False) if wrap == "function" else lambda step: step
         got = run(lambda: [gradients(model, passes) for passes in PASSES])()
     for some, want in zip(got, wanted, strict=True):
