@@ -374,7 +374,6 @@ SELECTION_FLAGS = {
         "type": positive,
         "help": "epochs of the short trainings of --repeats; None: as many as of the search; DARTS: 100",
     },
-    "jobs": {"default": None, "type": positive, "help": "processes of --repeats at a time; None: 2"},
 }
 # Of a training, what is measured.
 MEASURE_FLAGS = {
@@ -391,7 +390,7 @@ CLUSTER_FLAGS = {
     "jobs": {
         "default": None,
         "type": positive,
-        "help": "trials side by side; None: 2, with --cluster as many as it has room for",
+        "help": "trials (of search: --repeats) side by side; None: 2, with --cluster as many as it has room for",
     },
     "cluster": {"default": None, "choices": ("ray",), "help": "run trials on all machines of the Ray cluster"},
     "cpus_per_trial": {"default": 1.0, "type": rate, "help": "cores of a trial with --cluster"},

@@ -12,7 +12,7 @@ SORTS = {
 }
 NOTE = """\
 Parameters and MACs as printed by their source, of the network that it trains; "with head": the parameters count the
-auxiliary head. python -m apps.complexity --genotype NAME counts any of them."""
+auxiliary head. keras-pibnas complexity --genotype NAME counts any of them."""
 
 
 def build_parser():

@@ -7,23 +7,25 @@ from pathlib import Path
 
 import keras_pibnas as kp
 from keras_pibnas.cli import common, grid, stages, tables, train
-from keras_pibnas.cli.flags import switch
+from keras_pibnas.cli.flags import CLUSTER_FLAGS, switch
 from keras_pibnas.runs.processes import last_line, run_side_by_side
 from keras_pibnas.training import tasks
 
-OWN = ("repeats", "select_by", "short_epochs", "jobs")
+OWN = ("repeats", "select_by", "short_epochs", *CLUSTER_FLAGS)
 MOVED = ("dataset", "data_dir")  # what a run that goes on may find at another place
 
 
 def check(args):
-    """Raises ValueError where flags do not go together."""
-    given = [name for name in OWN[1:] if getattr(args, name) is not None]
+    """(Processes at a time, where they are started) as `common.places` has them; a ValueError if flags disagree."""
+    default = {name: row["default"] for name, row in CLUSTER_FLAGS.items()}
+    given = [name for name in OWN[1:] if getattr(args, name) != default.get(name)]
     if given and args.repeats is None:
         raise ValueError(f"{switch(given[0])} belongs to --repeats. Received: {switch(given[0])} without it")
     if args.short_epochs is not None and args.select_by == "search":
         raise ValueError("--short-epochs belongs to --select-by short. Received: --select-by=search")
     if args.repeats is not None and kp.distribution.cluster()[0] > 1:
         raise ValueError(f"Repeats are processes of one machine. Received: TF_CONFIG, --repeats={args.repeats}")
+    return common.places(args)
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,10 @@ def last_stage(run):
     return max(run.glob("stage_*"), default=run, key=lambda path: int(path.name.rpartition("_")[2]))
 
 
-def main(parser, args, directory):
+def main(parser, args, directory, jobs, machine=None):
     """Searches, trains each result for a short time, keeps the best, and returns the directory.
 
-    Args: parser: of the search, without a preset's defaults; directory: of all repeats.
+    Args: parser: of the search, without a preset's defaults; directory: of all repeats; jobs, machine: of `check`.
     """
     grid.leave_devices()
     seeds, task = range(args.seed, args.seed + args.repeats), tasks.get(args.task)
@@ -77,7 +79,7 @@ def main(parser, args, directory):
     for command in ("search", "train")[: 1 + (by == "train")]:
         flags = {"search": of_search, "train": of_training}[command]
         todo = {repeat: repeat.words(command, flags(parser, args, repeat), moved) for repeat in repeats}
-        finished, failed = run(directory, command, todo, args.jobs or 2)
+        finished, failed = run(directory, command, todo, jobs, machine)
         if not finished:
             parser.exit(130, f"\nInterrupted. Go on with: {parser.prog} --resume {directory}\n")
         if failed:
@@ -104,10 +106,10 @@ def of_training(parser, args, repeat):
     return own | {"epochs": epochs, "genotype": genotype, "measure_on": "valid", "seed": args.seed}
 
 
-def run(directory, command, commands, jobs):
+def run(directory, command, commands, jobs, machine=None):
     """Runs a command of each repeat where it has not ended well: (whether all were tried, how many failed).
 
-    Args: commands: {Repeat: (words, path of the log)}; jobs: at a time.
+    Args: commands: {Repeat: (words, path of the log)}; jobs: at a time; machine: where they run, None for here.
     """
     done, failed = Done(directory / "done.json"), []
     todo = {f"seed {r.seed}": (r, words) for r, words in commands.items() if not done.has(command, r)}
@@ -128,7 +130,9 @@ def run(directory, command, commands, jobs):
 
     at_once = min(jobs, max(1, len(todo)))
     print(f"{command}: {len(todo)} of {len(commands)} to do, {at_once} at a time: {directory}", flush=True)
-    finished = run_side_by_side({name: words for name, (_, words) in todo.items()}, jobs, ended, waiting)
+    finished = run_side_by_side(
+        {name: words for name, (_, words) in todo.items()}, jobs, ended, waiting, machine=machine
+    )
     return finished, len(failed)
 
 

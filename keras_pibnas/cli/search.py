@@ -46,6 +46,7 @@ def build_parser():
         *flags.RUN_GROUPS,
         flags.SEARCH_FLAGS,
         flags.SELECTION_FLAGS,
+        flags.CLUSTER_FLAGS,
         space="pibconv",
         nodes=None,
         order=2,
@@ -63,7 +64,7 @@ def main(argv=None):
     with common.user_errors(parser):
         args = long_runs.resolve_arguments(parser, argv, {"paper": published}, "search")
         selection.check(args)
-        repeats.check(args)
+        places = repeats.check(args)
         stages.check(args, long_runs.flags_given(parser, argv))
         strategy = long_runs.strategy_of(args)
         long_runs.seeded(args)
@@ -82,7 +83,7 @@ def main(argv=None):
         directory = long_runs.directory_of(args, "search")
         own = user_callbacks.make(factories, directory, args)
     if args.repeats:
-        return repeats.main(build_parser(), args, directory)
+        return repeats.main(build_parser(), args, directory, *places)
     weights = sum(int(keras.ops.size(weight)) for weight in supernet.network.trainable_variables)
     print(f"Searching {args.space} on {args.dataset}: {weights:,} weights, {directory}")
     if staged:

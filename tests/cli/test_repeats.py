@@ -142,6 +142,8 @@ def test_real_searches_and_trainings(npz, tmp_path, monkeypatch):
     ("flags", "words"),
     (
         (["--jobs=2"], "--jobs belongs to --repeats."),
+        (["--cluster=ray"], "--cluster belongs to --repeats."),
+        (["--repeats=2", "--cpus-per-trial=2"], "--cpus-per-trial goes with --cluster."),
         (["--select-by=short"], "--select-by belongs to --repeats."),
         (["--repeats=2", "--select-by=search", "--short-epochs=3"], "--short-epochs belongs to --select-by short"),
         (["--repeats=0"], "--repeats: invalid whole number"),

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from keras_pibnas.cli import sweep
+from keras_pibnas.cli import search, sweep
 from keras_pibnas.runs import ray_task
 from keras_pibnas.runs.processes import run_side_by_side
 
@@ -122,6 +122,19 @@ def test_a_sweep_trains_on_the_cluster_and_goes_on(machines, tmp_path, capsys):
     (trial / "result.json").unlink()
     sweep.main(["--resume", str(directory), "--cluster=ray"])
     assert "Trials to train: 1," in capsys.readouterr().out and (trial / "result.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_repeats_of_a_search_on_the_cluster(machines, tmp_path, capsys):
+    np.savez(tmp_path / "data.npz", x=np.zeros((24, 8, 8, 1), "uint8"), y=np.arange(24) % 2)
+    argv = ["--space=s2", "--side=8", "--layers=2", "--channels=2", "--order=1", "--epochs=1", "--batch-size=4"]
+    argv += ["--repeats=2", "--select-by=search", "--cluster=ray", "--dataset", str(tmp_path / "data.npz")]
+    directory = search.main([*argv, "--out", str(tmp_path / "run")])
+    assert "search: 2 of 2 to do, 2 at a time" in capsys.readouterr().out
+    logs = [path.read_text() for path in directory.glob("seed_*/search.log")]
+    assert len({log.split("node ")[1].split()[0] for log in logs}) == 2
+    assert (directory / "genotype.json").is_file()
 
 
 @pytest.mark.parametrize(
