@@ -3,8 +3,8 @@
 import numpy as np
 
 from keras_pibnas.genotypes import Genotype
-from keras_pibnas.search.edges import node_rows
 from keras_pibnas.spaces import canonical
+from keras_pibnas.topology import node_rows
 
 
 def softmax(alpha):

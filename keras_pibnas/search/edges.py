@@ -5,9 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_pibnas.methods import CellSpec
-from keras_pibnas.topology import bundle_rows, bundles, edge_count, edge_row, node_rows
-
-__all__ = ["Bundle", "bundle_rows", "bundles", "bundles_of", "edge_count", "edge_row", "node_rows"]
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,12 @@ from keras_pibnas.search.architecture import Architecture, resolve
 from keras_pibnas.search.averages import finalized_together, with_architecture
 from keras_pibnas.search.check import check_edges, check_nodes, check_pair, check_settings
 from keras_pibnas.search.derive import softmax
+from keras_pibnas.search.evaluation import SharedWeights
 from keras_pibnas.search.gradients import ALPHA_GRADIENTS, Problem
 from keras_pibnas.search.network import RelaxedNetwork
 from keras_pibnas.search.pairs import fit_arguments, weighted
+from keras_pibnas.search.progress import SearchProgress, with_first
+from keras_pibnas.search.saved import SavedSupernet
 from keras_pibnas.search.skip_dropout import SkipDropout
 from keras_pibnas.training.batches import check_batch, with_images
 
@@ -40,7 +43,7 @@ class ForwardPass:
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
-class Supernet(CompiledStepMixin, keras.Model):
+class Supernet(SharedWeights, SavedSupernet, CompiledStepMixin, keras.Model):
     """Searches a cell: `fit` on pairs of training and validation batches moves alphas and weights in turn.
 
     DARTS (Liu et al., 2019), Algorithm 1, over any registered search space, the PIBConv paper's among them.
@@ -122,8 +125,7 @@ class Supernet(CompiledStepMixin, keras.Model):
         self.progress = tf.Variable(0.0, trainable=False, dtype=wide)  # finished epochs / epochs
         for number, layer in enumerate(dropped_identities(self.network)):
             layer.set(found.skip_dropout.value(0.0), ((seed or 0) % 2**10) * 2**13 + number)
-        self._given_mix = self._mix_variables = self.engine_name = None
-        self._mix_test_functions, self._batch_statistics, self._rests = {}, False, None
+        self.engine_name, self._rests, self._mix_test_functions = None, None, {}
         self.built = True
 
     @property
@@ -144,62 +146,6 @@ class Supernet(CompiledStepMixin, keras.Model):
                 mix = self.relaxed.mix(variables, self.relaxed.no_noise, self.progress)
                 mix = self.relaxed.complete(mix, variables, self.progress)
             return self.network(images, mix, training=training)
-
-    def _with_batch_statistics(self, images, mix):
-        """Logits (B, num_classes), normalized by the statistics of these images; the moved statistics stay."""
-        read = engine.current().read
-        weights, statistics = read(self.network.trainable_variables), read(self.network.non_trainable_variables)
-        return self.network.stateless_call(weights, statistics, images, mix, training=True)[0]
-
-    def evaluate(self, *args, genotype=None, mix=None, batch_statistics=False, **kwargs):
-        """As keras.Model.evaluate; with a genotype or op weights, the shared weights under these.
-
-        Whatever op weights there are, they share a traced function: they are its input.
-
-        Args:
-            genotype: a Genotype, whose op weights are one-hot.
-            mix: op weights [normal, reduce], each (edges, ops), such as `op_weights` gives and a caller changed.
-            batch_statistics: whether normalization under a genotype or op weights uses the statistics of each batch.
-                The moved ones are of the op weights that the search went through.
-
-        Raises:
-            ValueError: the genotype has other nodes than the supernet, or ops that the space has not got; op weights
-                of another shape; both are there, or neither, where batch statistics are asked for.
-        """
-        if "callbacks" in kwargs:
-            kwargs["callbacks"] = with_architecture(kwargs["callbacks"], self)
-        if genotype is None and mix is None and not batch_statistics:
-            return super().evaluate(*args, **kwargs)
-        self._take_mix(self._rows(genotype, mix))
-        own, self.test_function = self.test_function, self._mix_test_functions.get(batch_statistics)
-        self._given_mix, self._batch_statistics = self._mix_variables, batch_statistics
-        try:
-            return super().evaluate(*args, **kwargs)
-        finally:
-            self._mix_test_functions[batch_statistics], self.test_function = self.test_function, own
-            self._given_mix, self._batch_statistics = None, False
-
-    def _rows(self, genotype, mix):
-        """The completed op weights of a genotype, or of op weights."""
-        if (genotype is None) == (mix is None):
-            raise ValueError(
-                "Give either a genotype or the op weights mix=[normal, reduce], such as op_weights(). "
-                f"Received: {'none' if mix is None else 'both'}"
-            )
-        if mix is None:
-            return self.relaxed.genotype_mix(genotype, self.progress, self.architecture[0].dtype)
-        shapes = [tuple(alpha.shape) for alpha in self.alphas]
-        if [np.shape(rows) for rows in mix] != shapes:
-            raise ValueError(f"mix must be of shapes {shapes}. Received: {[np.shape(rows) for rows in mix]}")
-        mix = [ops.cast(ops.convert_to_tensor(rows), self.architecture[0].dtype) for rows in mix]
-        return self.relaxed.complete(mix, [value_of(variable) for variable in self.architecture], self.progress)
-
-    def _take_mix(self, rows):
-        if self._mix_variables is None:
-            with self.distribute_strategy.scope():
-                self._mix_variables = [tf.Variable(value, trainable=False) for value in rows]
-        for variable, value in zip(self._mix_variables, rows, strict=True):
-            variable.assign(value)
 
     def compile(
         self, optimizer=None, alpha_optimizer=None, loss=None, metrics=None, engine=None, auto_scale_loss=True, **kwargs
@@ -248,7 +194,7 @@ class Supernet(CompiledStepMixin, keras.Model):
         """
         given = fit_arguments(self, args, kwargs)
         callbacks = with_architecture(given.get("callbacks"), self)
-        given["callbacks"] = _with_first(_Progress(given.get("epochs", 1)), callbacks)
+        given["callbacks"] = with_first(SearchProgress(given.get("epochs", 1)), callbacks)
         with finalized_together(self):
             return super().fit(**given)
 
@@ -493,65 +439,3 @@ class Supernet(CompiledStepMixin, keras.Model):
             self._compiled_alpha_gradients, self._mix_test_functions = None, {}
         self.relaxed.method.relaxation.decide(fixed, self.relaxed.cells)
         self.method = replace(method, relaxation=projected)
-
-    def get_config(self):
-        dtype = keras.dtype_policies.serialize(self.dtype_policy)
-        plain = isinstance(self.method, str | dict)
-        method = self.method if plain else keras.saving.serialize_keras_object(self.method)
-        progress = float(self.progress.read_value())
-        space = self.space.to_config()
-        own = {"space": space, "name": self.name, "dtype": dtype, "method": method, "progress": progress}
-        return self.settings | own | {"frozen": self._frozen()}
-
-    def _frozen(self):
-        """What of `trainable` is False: {"layers": places among all layers, "architecture": places}."""
-        layers, architecture = list(self._flatten_layers()), self.architecture
-        places = [[i for i, part in enumerate(parts) if not part.trainable] for parts in (layers, architecture)]
-        return dict(zip(("layers", "architecture"), places, strict=True))
-
-    def _freeze(self, places):
-        for name, parts in (("layers", self._flatten_layers()), ("architecture", self.architecture)):
-            for i, part in enumerate(parts if places[name] else ()):
-                part.trainable = i not in places[name]
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        progress, frozen = config.pop("progress", 0.0), config.pop("frozen", None)
-        supernet = super().from_config(config, custom_objects)
-        if frozen:
-            supernet._freeze(frozen)
-        supernet.progress.assign(progress)
-        return supernet
-
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        if not config:
-            return config
-        alpha_optimizer = keras.optimizers.serialize(self.alpha_optimizer)
-        return config | {"alpha_optimizer": alpha_optimizer, "engine": self.engine_name}
-
-    def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
-
-class _Progress(keras.callbacks.Callback):
-    """Sets the supernet's progress, and rates that follow from it, when an epoch begins."""
-
-    def __init__(self, epochs):
-        super().__init__()
-        self.epochs = max(1, epochs)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.model.progress.assign(epoch / self.epochs)
-        rate = self.model.relaxed.method.skip_dropout
-        for layer in dropped_identities(self.model.network) if self.model.relaxed.method.drops_skips else ():
-            layer.set(rate.value(epoch / self.epochs))
-
-
-def _with_first(callback, callbacks):
-    """The `callbacks` argument of `fit` with one more callback, first where that can be."""
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(callback)
-        return callbacks
-    return [callback, *(callbacks if isinstance(callbacks, list | tuple) else [callbacks] if callbacks else [])]

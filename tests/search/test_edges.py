@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_pibnas.search.edges import bundles, edge_count, edge_row, node_rows
+from keras_pibnas.topology import bundles, edge_count, edge_row, node_rows
 
 
 @pytest.mark.parametrize(("nodes", "count"), ((1, 2), (2, 5), (3, 9), (4, 14), (8, 44)))
