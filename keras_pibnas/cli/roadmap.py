@@ -111,9 +111,9 @@ def stage_args(stage, args):
     """The flags of search or train, as that command would read them."""
     own = {name: getattr(args, f"{stage}_{name}") for name in STAGES[stage]}
     shared = SHARED + SEARCHED if stage == "search" else SHARED
-    groups = (*flags.RUN_GROUPS, flags.SEARCH_FLAGS if stage == "search" else flags.TRAIN_FLAGS)
-    others = {name: row["default"] for group in groups for name, row in group.items()}
-    return Namespace(**others | {name: getattr(args, name) for name in shared} | own)
+    command = search if stage == "search" else train
+    default = vars(command.build_parser().parse_args([]))
+    return Namespace(**default | {name: getattr(args, name) for name in shared} | own)
 
 
 def walk(directory, args):
