@@ -10,6 +10,8 @@ import tensorflow as tf
 from keras_pibnas.search.check import check_pair
 from keras_pibnas.training.batches import check_batch, describe
 
+FIT = inspect.signature(keras.Model.fit)
+
 
 def fit_arguments(model, args, kwargs) -> dict:
     """The arguments of keras.Model.fit by name, with pairs of batches as x.
@@ -22,7 +24,7 @@ def fit_arguments(model, args, kwargs) -> dict:
     Raises:
         ValueError: arrays that cannot be paired; validation data that are pairs, or of other images.
     """
-    given = dict(inspect.signature(keras.Model.fit).bind(model, *args, **kwargs).arguments)
+    given = dict(FIT.bind(model, *args, **kwargs).arguments)
     given.pop("self")
     if _can_be_paired(given):
         given = _paired_arrays(given)

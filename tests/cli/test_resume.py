@@ -97,7 +97,7 @@ def test_the_settings_of_an_older_run_have_the_defaults_of_what_they_lack(tmp_pa
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--epochs=10"], "with it go --checkpoint-minutes, .*Received: --epochs"),
+        (["--epochs=10"], "with it go --callbacks, --checkpoint-minutes, .*Received: --epochs"),
         (["--preset=paper", "--deterministic"], "Received: --deterministic, --preset"),
     ],
 )

@@ -226,7 +226,7 @@ def test_a_genotype_as_op_weights():
     normal, reduce = methods.genotype_mix(genotype, [cell_of(), cell_of("reduce")])
     assert normal.tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0], [0, 0, 1]]
     assert reduce.tolist() == [[0, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 0], [0, 0, 0]]
-    with pytest.raises(ValueError, match="2 nodes a cell. Received: cells of 1"):
+    with pytest.raises(ValueError, match="2 nodes a cell, and 2 inputs. Received: cells of 1 nodes"):
         methods.genotype_mix(genotype, [one_node(), one_node("reduce")])
 
 

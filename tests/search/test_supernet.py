@@ -409,7 +409,7 @@ def test_ops_of_users_with_constants_branches_loops_and_random_parts(order, loop
         ({"layers": 1}, "layers=1"),
         ({"nodes": 0}, "from 1 to 8. Received: nodes=0"),
         ({"nodes": 9}, "nodes=9"),
-        ({"stem": "conv"}, "conv3x3, patchify. Received: stem='conv'"),
+        ({"stem": "conv"}, "conv3x3, patchify, imagenet. Received: stem='conv'"),
         ({"order": 3}, "1 or 2. Received: order=3"),
         ({"remat": 1}, "True or False. Received: remat=1"),
         ({"synchronized": 0}, "synchronized must be True or False. Received: 0"),
