@@ -357,7 +357,7 @@ class Plain(keras.layers.Layer):
 
     def __init__(self, channels, strides=1, affine=True, **kwargs):
         super().__init__(**kwargs)
-        self.convolution = keras.layers.Conv2D(channels, 1, strides)
+        self.convolution = keras.layers.Conv2D(channels, 3, strides, "same")
 
     def build(self, input_shape):
         self.convolution.build(input_shape)

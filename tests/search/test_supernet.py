@@ -357,7 +357,8 @@ def test_other_shapes(settings, eagerly):
 
 def test_ops_of_users_and_one_layer_an_edge(registry, eagerly):
     """An op that knows no branches gets layers of its own on every edge, and takes part in the search."""
-    factory = lambda channels, strides, affine, **kwargs: keras.layers.Conv2D(channels, 1, strides, **kwargs)  # noqa: E731
+    # Not of one pixel: TensorFlow's oneDNN kernel then writes out of bounds with one thread an op (README.md).
+    factory = lambda channels, strides, affine, **kwargs: keras.layers.Conv2D(channels, 3, strides, "same", **kwargs)  # noqa: E501, E731
     kp.spaces.register_op("plain", factory)
     supernet = small(
         space=kp.spaces.register("with_plain", ("none", "skip_connect", "plain")), layers=2, order=1
@@ -372,7 +373,7 @@ class Loop(keras.layers.Layer):
 
     def __init__(self, channels, strides=1, affine=True, loop=False, **kwargs):
         super().__init__(**kwargs)
-        self.convolution = keras.layers.Conv2D(channels, 1, strides)
+        self.convolution = keras.layers.Conv2D(channels, 3, strides, "same")
         self.dropout, self.constant, self.loop = keras.layers.Dropout(0.2), tf.constant([1.5]), loop
 
     def build(self, input_shape):
