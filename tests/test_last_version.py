@@ -83,6 +83,7 @@ def test_a_run_is_gone_on_with(run):
     assert search.main(["--resume", str(run)]) == run
     after = dict(np.load(run / "alphas.npz")), kp.runs.read_table(run / "history.csv")
     assert before[0].keys() == after[0].keys()
+    assert after[0]["primitives"].tolist() == before[0].pop("primitives").tolist()
     for name, array in before[0].items():
         np.testing.assert_allclose(after[0][name], array, atol=1e-4)
     for one, other in zip(before[1], after[1], strict=True):

@@ -126,7 +126,7 @@ def test_the_citation_is_of_this_version():
 
 @pytest.mark.slow
 def test_the_extras_are_there(metadata):
-    assert set(re.findall("(?m)^Provides-Extra: (.*)$", metadata)) == {"bench", "dev", "export"}
+    assert set(re.findall("(?m)^Provides-Extra: (.*)$", metadata)) == {"bench", "dev", "export", "ray"}
     for name in ("tf2onnx", "onnxruntime", "ai-edge-litert"):
         assert re.search(rf"""(?m)^Requires-Dist: {name}>=.*extra == ['"]export['"]""", metadata)
 

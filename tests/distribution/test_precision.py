@@ -59,6 +59,14 @@ def test_alpha_gradients_agree_to_3_percent(policy, kwargs, digits, wide):
 
 
 @pytest.mark.parametrize("policy", NARROW)
+def test_the_same_where_it_is_traced(policy, digits, wide):
+    """Keras then casts some weights as they are read, and their directions have to follow."""
+    tf.config.run_functions_eagerly(False)
+    got, want = gradient(supernet(policy, order=2), digits), wide[str({"order": 2})]
+    assert np.linalg.norm(got - want) < 0.03 * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("policy", NARROW)
 def test_what_stays_float32(policy, digits, monkeypatch):
     mixes = []
     call = MixedBundle.call

@@ -67,7 +67,8 @@ class TensorFlow(Plain):
 
         Nested tapes compute a third more, or keep all that the first gradient has computed.
         """
-        vector, back = stretched(vector, loss_scale)
+        # Tangents of norm 1 forward, and cotangents scaled as of any loss back.
+        vector, back = stretched(vector, None if loss_scale is None else 1.0)
         direction = jvp.Direction(weights, vector, precomputed)
         with traced.rematerialize(remat), graphs.own_tapes():
             with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -76,4 +77,5 @@ class TensorFlow(Plain):
                     slope = loss(weights, mix)[0].tangent
                 slope = slope if loss_scale is None else slope * loss_scale
             product = tape.gradient(slope, mix, unconnected_gradients="zero")
-        return replica_totals([back(p) for p in product])
+        scale = 1.0 if loss_scale is None else loss_scale
+        return replica_totals([back(p / scale) for p in product])

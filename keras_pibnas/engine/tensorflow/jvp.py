@@ -49,10 +49,17 @@ class Direction:
         """The Dual of layer(*inputs, **arguments); inputs: nests of Duals, or of tensors that do not move."""
         variables = getattr(layer, "trainable_variables", [])
         weights = [value_of(variable) for variable in variables]
-        tangents = [self.tangents[weight.ref()] for weight in weights]
+        tangents = [self._tangent(weight) for weight in weights]
         if traced.is_shared(layer, arguments.get("training", False)):
             return self._shared(layer, *inputs, tangents, arguments["weights"])
         return self._plain(layer, inputs, arguments, weights, tangents)
+
+    def _tangent(self, weight):
+        """Of a weight, which in low precision Keras has cast when it was read."""
+        source = weight
+        if weight.ref() not in self.tangents and weight.op.type == "Cast":
+            source = weight.op.inputs[0]
+        return tf.cast(self.tangents[source.ref()], weight.dtype)
 
     def _shared(self, form, x, direction, weights):
         """x: a Dual, or a tuple of them."""
