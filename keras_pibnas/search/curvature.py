@@ -15,8 +15,9 @@ from keras_pibnas import engine
 class AlphaHessian:
     """d^2 L / dalpha^2 of a batch at the supernet's present weights and alphas, as products with vectors.
 
-    L is the loss in training mode (batch statistics) without noise and penalties; alphas are [normal, reduce], row by
-    row; other variables of the architecture, such as edge weights, are held. The first product of an engine traces.
+    L is the loss in training mode (batch statistics) without noise and penalties; alphas are those of all kinds of
+    cell, row by row; other variables of the architecture, such as edge weights, are held. The first product of an
+    engine traces.
 
     Args:
         supernet: Supernet.
@@ -51,7 +52,7 @@ class AlphaHessian:
             outer.watch(alphas)
             with tf.GradientTape(watch_accessed_variables=False) as inner:
                 inner.watch(alphas)
-                mix = net.relaxed.mix([*alphas, *held], [(), ()], net.progress)
+                mix = net.relaxed.mix([*alphas, *held], net.relaxed.no_noise, net.progress)
                 value, _ = loss(weights, net.relaxed.complete(mix, [*alphas, *held], net.progress))
             slopes = inner.gradient(value, alphas, unconnected_gradients="zero")
         return outer.gradient(slopes, alphas, directions, unconnected_gradients="zero")

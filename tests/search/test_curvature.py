@@ -46,6 +46,21 @@ def test_products_and_eigenvalues_against_the_full_matrix(small):
     assert np.abs(matrix @ vector).max() > 1e-3
 
 
+def test_a_space_of_one_kind_of_cell():
+    """NAS-Bench-201: 6 edges of 5 ops; its gradient and the products are by these 30 alphas alone."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        model = kp.Supernet("nas_bench_201", (4, 4, 3), 3, channels=2, layers=5, seed=0, order=1)
+        model.compile(engine="plain")
+        hessian = AlphaHessian(model)
+        images = BATCH[0].astype("float32"), BATCH[1]
+        columns = [hessian.product(images, np.eye(30)[place]) for place in (3, 8)]
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert hessian.size == 30 and np.abs(columns).max() > 0
+    assert columns[0][8] == pytest.approx(columns[1][3], rel=1e-2, abs=1e-7)  # float32
+
+
 def test_k_eigenvalues_of_a_matrix():
     """Eigenvalues 9, 4, 1, 0, -16 in a random basis: the largest ones, not those of the largest magnitude."""
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 5)))[0]
