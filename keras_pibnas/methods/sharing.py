@@ -30,12 +30,15 @@ class Ranked:
     whole: float | None = None
 
 
-def sample_genotypes(cells: Sequence[CellSpec], samples: int, seed: int = 0, keep: int = 2) -> Iterator[Genotype]:
-    """Random genotypes: on each node `keep` of its edges, each with an op that the mask allows, other than none.
+def sample_genotypes(
+    cells: Sequence[CellSpec], samples: int, seed: int = 0, keep: int | None = None
+) -> Iterator[Genotype]:
+    """Random genotypes: on each node `keep` of its edges, each with an op that the mask allows and can be derived.
 
     Edges are as likely as each other, and so are the ops of an edge; the first n of more samples are those of n.
 
-    Args: cells: (normal, reduce); samples: how many, at least 1; seed; keep: 1 or 2.
+    Args: cells: a CellSpec for each kind of cell; samples: how many, at least 1; seed; keep: 1, 2, or None for as many
+    as the topology keeps.
 
     Raises:
         ValueError: samples below 1.
@@ -62,7 +65,7 @@ def _random_scores(cell, generator):
 
 def rank_genotypes(
     supernet: keras.Model, part: Any, valid: Any, samples: int = 1000, best: int = 10, seed: int = 0,
-    monitor: str = "accuracy", mode: str = "max", keep: int = 2, known: MutableMapping | None = None,
+    monitor: str = "accuracy", mode: str = "max", keep: int | None = None, known: MutableMapping | None = None,
 ) -> list[Ranked]:  # fmt: skip
     """Samples genotypes, compares them under the shared weights on a part of the data, and the best ones on all of it.
 
@@ -77,7 +80,7 @@ def rank_genotypes(
         best: how many of them are compared again; published: 10.
         seed: of the samples.
         monitor: the metric, as `evaluate` names it; mode: "max" or "min", whether more of it is better.
-        keep: edges of a node, 1 or 2.
+        keep: edges of a node, 1, 2, or None for as many as the topology keeps.
         known: metrics that are known already, {"part/0": 0.5, "whole/0": 0.4}, by number of the sample; it gets each
             that is found, so that a mapping which is kept on disk has a call go on with it.
 

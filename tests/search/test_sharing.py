@@ -33,6 +33,16 @@ def test_samples_keep_to_a_mask_and_to_the_seed():
     assert one == other[:3] and len(set(map(str, other))) > 3
 
 
+def test_samples_keep_what_the_topology_keeps():
+    """NAS-Bench-201 keeps all 1 + 2 + 3 edges, and `none` is an op of theirs; keep=1 takes one of each node."""
+    cells = kp.methods.cells_of(kp.spaces.get("nas_bench_201"))
+    found = list(kp.methods.sample_genotypes(cells, 20))
+    assert {len(genotype.normal) for genotype in found} == {6}
+    assert {op for genotype in found for op, _ in genotype.normal} == {*cells[0].primitives}
+    (one,) = kp.methods.sample_genotypes(CELLS, 1, keep=1)
+    assert sum(op != "none" for op, _ in one.normal) == 2
+
+
 class Shared:
     """In place of a supernet: the accuracy on a part, and on all, of each genotype in the order of the samples."""
 
