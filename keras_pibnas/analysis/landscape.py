@@ -91,7 +91,8 @@ def regret_plot(regrets: dict, path: str | Path, random: float | None = None) ->
     colors = colormaps["tab20"].colors
     for number, (name, values) in enumerate(regrets.items()):
         mean = 100 * np.mean(values, 0)
-        ax.plot(np.arange(1, len(mean) + 1), mean, color=colors[number % len(colors)], linewidth=1.6, label=name)
+        epochs, color = np.arange(1, len(mean) + 1), colors[number % len(colors)]
+        ax.plot(epochs, mean, color=color, linewidth=1.6, label=name, marker="o" if len(mean) == 1 else None)
     if random is not None:
         ax.axhline(100 * random, color=style.INK, linestyle="--", linewidth=1, label="a random cell")
     style.whole_ticks(ax)
