@@ -77,5 +77,6 @@ class TensorFlow(Plain):
                     slope = loss(weights, mix)[0].tangent
                 slope = slope if loss_scale is None else slope * loss_scale
             product = tape.gradient(slope, mix, unconnected_gradients="zero")
-        scale = 1.0 if loss_scale is None else loss_scale
-        return replica_totals([back(p / scale) for p in product])
+        if loss_scale is not None:
+            product = [p / loss_scale for p in product]
+        return replica_totals([back(p) for p in product])
