@@ -1,3 +1,7 @@
+import os
+import signal
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -31,6 +35,25 @@ def npz(tmp_path):
         return tmp_path / "data.npz"
 
     return write
+
+
+class StopAt(keras.callbacks.Callback):
+    """SIGTERM to this process after a step."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.left = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture
+def stop_at():
+    """stop_at(step): a callback that sends SIGTERM to this process after a step."""
+    return StopAt
 
 
 @pytest.fixture(scope="module")

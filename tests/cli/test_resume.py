@@ -2,11 +2,9 @@
 
 import errno
 import json
-import os
 import re
 import signal
 
-import keras
 import numpy as np
 import pytest
 
@@ -22,21 +20,8 @@ ARGUMENTS = {
 }
 
 
-class StopAt(keras.callbacks.Callback):
-    """SIGTERM to this process after a step."""
-
-    def __init__(self, step):
-        super().__init__()
-        self.left = step
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if not self.left:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 @pytest.mark.parametrize("app", [search, train], ids=["search", "train"])
-def test_a_stopped_run_ends_as_an_undisturbed_one(app, tmp_path, npz, capsys, monkeypatch):
+def test_a_stopped_run_ends_as_an_undisturbed_one(app, tmp_path, npz, capsys, monkeypatch, stop_at):
     small = kp.spaces.SearchSpace("small", ("none", "skip_connect", "pib_conv_3x3"))
     monkeypatch.setitem(kp.spaces.catalog._SPACES, "small", small)
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), "uint8")
@@ -46,7 +31,7 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(app, tmp_path, npz, capsys, mo
     capsys.readouterr()
     with monkeypatch.context() as patched:
         callbacks = common.progress_callbacks
-        patched.setattr(common, "progress_callbacks", lambda *args: [*callbacks(*args), StopAt(6)])
+        patched.setattr(common, "progress_callbacks", lambda *args: [*callbacks(*args), stop_at(6)])
         with pytest.raises(SystemExit) as end:
             app.main([*argv, "--out", str(other)])
     name = app.__name__.rpartition(".")[2]

@@ -87,19 +87,8 @@ def test_shared_weights_rank_genotypes_and_go_on_after_a_signal(argv, tmp_path, 
         assert (one / name).read_text() == (other / name).read_text()
 
 
-class StopAt(keras.callbacks.Callback):
-    def __init__(self, step):
-        super().__init__()
-        self.left = step
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if not self.left:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 @pytest.mark.slow
-def test_perturbation_decides_and_goes_on_after_a_signal(argv, tmp_path, capsys, monkeypatch):
+def test_perturbation_decides_and_goes_on_after_a_signal(argv, tmp_path, capsys, monkeypatch, stop_at):
     eager(monkeypatch)
     one, other = tmp_path / "one", tmp_path / "other"
     search.main([*argv, *PERTURBATION, "--out", str(one)])
@@ -114,7 +103,7 @@ def test_perturbation_decides_and_goes_on_after_a_signal(argv, tmp_path, capsys,
     callbacks = common.progress_callbacks
 
     def with_stop(directory, *rest):
-        return [*callbacks(directory, *rest), *([StopAt(1)] if directory.name == "projection" else [])]
+        return [*callbacks(directory, *rest), *([stop_at(1)] if directory.name == "projection" else [])]
 
     with monkeypatch.context() as patched, pytest.raises(SystemExit) as end:
         patched.setattr(common, "progress_callbacks", with_stop)

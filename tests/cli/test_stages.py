@@ -1,11 +1,9 @@
 """search --method p_darts and its like: a run directory a stage, stopped in one and gone on with."""
 
 import json
-import os
 import re
 import signal
 
-import keras
 import numpy as np
 import pytest
 
@@ -28,19 +26,10 @@ def argv(npz, monkeypatch):
     return [*TINY, "--method=staged", "--dataset", str(npz(x=images, y=np.arange(40) % 2))]
 
 
-class StopAt(keras.callbacks.Callback):
-    def __init__(self, step):
-        super().__init__()
-        self.left = step
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if not self.left:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 @pytest.mark.slow
-def test_a_search_stopped_in_its_second_stage_ends_as_an_undisturbed_one(argv, tmp_path, capsys, monkeypatch):
+def test_a_search_stopped_in_its_second_stage_ends_as_an_undisturbed_one(
+    argv, tmp_path, capsys, monkeypatch, stop_at
+):
     build = search.build
 
     def built(*args, **kwargs):
@@ -64,7 +53,7 @@ def test_a_search_stopped_in_its_second_stage_ends_as_an_undisturbed_one(argv, t
     callbacks = common.progress_callbacks
 
     def with_stop(directory, *rest):
-        return [*callbacks(directory, *rest), *([StopAt(3)] if directory.name == "stage_2" else [])]
+        return [*callbacks(directory, *rest), *([stop_at(3)] if directory.name == "stage_2" else [])]
 
     with monkeypatch.context() as patched, pytest.raises(SystemExit) as end:
         patched.setattr(common, "progress_callbacks", with_stop)
