@@ -24,7 +24,10 @@ def check(args):
     if args.short_epochs is not None and args.select_by == "search":
         raise ValueError("--short-epochs belongs to --select-by short. Received: --select-by=search")
     if args.repeats is not None and kp.distribution.cluster()[0] > 1:
-        raise ValueError(f"Repeats are processes of one machine. Received: TF_CONFIG, --repeats={args.repeats}")
+        raise ValueError(
+            "Repeats start processes of their own, and TF_CONFIG makes this process one of several. "
+            f"Received: TF_CONFIG, --repeats={args.repeats}"
+        )
     return common.places(args)
 
 
