@@ -11,7 +11,7 @@ import keras_pibnas as kp
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "paper.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"python -m (apps|benchmarks)\.(\w+)([^`#\n]*(?:\n[^`#\n]+)?)", PAGE)
+COMMANDS = re.findall(r"(keras-pibnas |python -m benchmarks\.)(\w+)([^`#\n]*)", PAGE)
 
 
 def test_the_commands_are_found():
@@ -20,10 +20,12 @@ def test_the_commands_are_found():
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command[1]}{command[2]}".strip()[:60])
 def test_a_command_takes_its_flags(command):
-    package, name, flags = command
-    module = importlib.import_module(f"{'keras_pibnas.cli' if package == 'apps' else package}.{name}")
-    parser = module.build_parser() if package == "apps" else module.parser()
-    parser.parse_args(shlex.split(flags.split("\n    python")[0]))
+    runner, name, flags = command
+    if runner == "keras-pibnas ":
+        parser = importlib.import_module(f"keras_pibnas.cli.{name}").build_parser()
+    else:
+        parser = importlib.import_module(f"benchmarks.{name}").parser()
+    parser.parse_args(shlex.split(flags))
 
 
 def test_the_spaces_are_there():
