@@ -20,8 +20,16 @@ RESULTS = ROOT / "benchmarks" / "results"
 LAYOUTS = {"default": ["default"], "channels_last": ["channels_last"], "both": ["default", "channels_last"]}
 # Small enough for a test: every part runs, nothing is measured.
 QUICK = {
-    "channels": 4, "layers": 3, "batch": 2, "image_side": 8, "steps": 1, "times": 1, "genotype": "PIBCONV:3",
-    "nodes": 2, "pairs": 4, "images": 100,
+    "channels": 4,
+    "layers": 3,
+    "batch": 2,
+    "image_side": 8,
+    "steps": 1,
+    "times": 1,
+    "genotype": "PIBCONV:3",
+    "nodes": 2,
+    "pairs": 4,
+    "images": 100,
 }
 
 
@@ -35,7 +43,7 @@ class Contender:
 
     @property
     def name(self):
-        """"ours", with its engine where several are measured, or "peer" and its layout."""
+        """ "ours", with its engine where several are measured, or "peer" and its layout."""
         kind = self.config.get("engine") if self.side == "ours" else self.config["layout"]
         return self.side if kind is None else f"{self.side} {kind}"
 
@@ -101,16 +109,18 @@ def measure(name, contenders, steps, warmup=1):
     """One row for each contender; seconds a step, bytes of memory."""
     rows = []
     for contender, (versions, replies) in zip(contenders, alternate(contenders, steps, warmup), strict=True):
-        rows.append({
-            "name": f"{name}: {contender.name}",
-            "contender": contender.name,
-            "configuration": contender.config,
-            **spread([reply["seconds"] for reply in replies[1 + warmup:]]),
-            "cpu_seconds": median(reply["cpu_seconds"] for reply in replies[1 + warmup:]),
-            "first_step": replies[0]["seconds"],
-            "peak_memory": replies[-1]["memory"],
-            "versions": versions,
-        })
+        rows.append(
+            {
+                "name": f"{name}: {contender.name}",
+                "contender": contender.name,
+                "configuration": contender.config,
+                **spread([reply["seconds"] for reply in replies[1 + warmup :]]),
+                "cpu_seconds": median(reply["cpu_seconds"] for reply in replies[1 + warmup :]),
+                "first_step": replies[0]["seconds"],
+                "peak_memory": replies[-1]["memory"],
+                "versions": versions,
+            }
+        )
         print(f"{rows[-1]['name']}: {rows[-1]['median']:.3f} s", file=sys.stderr, flush=True)
     return with_ratios(rows)
 
@@ -164,9 +174,7 @@ def print_table(rows):
 
 def parser(description, peers=True):
     """The options that all commands share; those about the peer where one is measured."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     if peers:
         parser.add_argument("--layout", choices=LAYOUTS, default="both", help="memory layouts of the peer")
         parser.add_argument("--only", choices=["ours", "peer"], help="measure one side alone")

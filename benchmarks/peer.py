@@ -12,16 +12,36 @@ from torch import nn
 
 SPACES = {
     "darts": (
-        "none", "max_pool_3x3", "avg_pool_3x3", "skip_connect",
-        "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5",
+        "none",
+        "max_pool_3x3",
+        "avg_pool_3x3",
+        "skip_connect",
+        "sep_conv_3x3",
+        "sep_conv_5x5",
+        "dil_conv_3x3",
+        "dil_conv_5x5",
     ),
     "pibconv": (
-        "none", "skip_connect", "pib_conv_3x3", "pib_conv_5x5", "pib_conv_7x7",
-        "dil_conv_3x3", "dil_conv_5x5", "conv_7x1_1x7", "max_pool_3x3", "avg_pool_3x3",
+        "none",
+        "skip_connect",
+        "pib_conv_3x3",
+        "pib_conv_5x5",
+        "pib_conv_7x7",
+        "dil_conv_3x3",
+        "dil_conv_5x5",
+        "conv_7x1_1x7",
+        "max_pool_3x3",
+        "avg_pool_3x3",
     ),
     "pibconv_published": (
-        "none", "max_pool_3x3", "avg_pool_3x3", "skip_connect",
-        "pib_conv_3x3", "pib_conv_5x5", "dil_conv_3x3", "dil_conv_5x5",
+        "none",
+        "max_pool_3x3",
+        "avg_pool_3x3",
+        "skip_connect",
+        "pib_conv_3x3",
+        "pib_conv_5x5",
+        "dil_conv_3x3",
+        "dil_conv_5x5",
     ),
 }
 
@@ -170,8 +190,7 @@ class DiscreteCell(Cell):
         kind = "reduce" if self.reduction else "normal"
         self.pairs, self.concat = genotype[kind], genotype[f"{kind}_concat"]
         self._ops = nn.ModuleList(
-            OPS[name](plan[2], 2 if self.reduction and source < 2 else 1, affine=True)
-            for name, source in self.pairs
+            OPS[name](plan[2], 2 if self.reduction and source < 2 else 1, affine=True) for name, source in self.pairs
         )
 
     def forward(self, s0, s1):

@@ -45,9 +45,7 @@ def cluster() -> tuple[int, int]:
         task = config["task"] if chiefs + workers else {"type": "worker", "index": 0}
         return max(1, chiefs + workers), int(task["index"]) + (chiefs if task["type"] == "worker" else 0)
     except (ValueError, KeyError, TypeError, AttributeError):
-        example = (
-            '{"cluster": {"worker": ["host:port", "host:port"]}, "task": {"type": "worker", "index": 0}}'
-        )
+        example = '{"cluster": {"worker": ["host:port", "host:port"]}, "task": {"type": "worker", "index": 0}}'
         raise ValueError(f"TF_CONFIG should look like {example}. Received: {text}") from None
 
 
@@ -75,9 +73,7 @@ def strategy(devices: int = 1) -> Any:
     gpus = tf.config.list_logical_devices("GPU") if tf.config.list_physical_devices("GPU") else []
     if gpus and len(gpus) < devices:
         raise ValueError(f"This machine has {len(gpus)} GPUs. Received: devices={devices}")
-    return tf.distribute.MirroredStrategy(
-        [device.name for device in (gpus or _parts_of_cpu(devices))[:devices]]
-    )
+    return tf.distribute.MirroredStrategy([device.name for device in (gpus or _parts_of_cpu(devices))[:devices]])
 
 
 def _parts_of_cpu(count):
@@ -112,9 +108,7 @@ def ending_together() -> Iterator[None]:
 
 
 def _last_line(error):
-    told = [
-        line.strip() for line in str(error.message).splitlines() if "ollective" in line and "File" not in line
-    ]
+    told = [line.strip() for line in str(error.message).splitlines() if "ollective" in line and "File" not in line]
     return (told or [type(error).__name__])[-1]
 
 

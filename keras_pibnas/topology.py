@@ -319,8 +319,10 @@ def _check(layers, channels, normal_states, reduce_states):
     if layers < 2:
         raise ValueError(f"A network has at least 2 layers (cells). Received: layers={layers}")
     if channels < 2 or channels % 2:
-        raise ValueError("channels should be even and at least 2: a factorized reduction halves them; "
-                         f"try {max(2, channels + 1)}. Received: channels={channels}")
+        raise ValueError(
+            "channels should be even and at least 2: a factorized reduction halves them; "
+            f"try {max(2, channels + 1)}. Received: channels={channels}"
+        )
     for name, states in (("normal_states", normal_states), ("reduce_states", reduce_states)):
         if states < 1:
             raise ValueError(f"A cell concatenates at least one state. Received: {name}={states}")
@@ -343,18 +345,12 @@ def check_images(input_shape: tuple[int, int, int], num_classes: int, stem: str)
         >>> kp.topology.check_images((32, 32, 3), num_classes=10, stem="conv3x3")
     """
     if len(tuple(input_shape)) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
-        raise ValueError(
-            f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}"
-        )
+        raise ValueError(f"input_shape must be (height, width, channels), in pixels. Received: {input_shape!r}")
     if not isinstance(num_classes, int) or num_classes < 1:  # 1: a regression of one number
-        raise ValueError(
-            f"num_classes must be an integer of at least 1. Received: num_classes={num_classes!r}"
-        )
+        raise ValueError(f"num_classes must be an integer of at least 1. Received: num_classes={num_classes!r}")
     if stem not in STEMS:
         raise ValueError(f"stem must be one of {', '.join(STEMS)}. Received: stem={stem!r}")
     if stem == "imagenet" and min(input_shape[:2]) < 64:
         raise ValueError(f"The imagenet stem needs a side of at least 64 pixels. Received: input_shape={input_shape!r}")
     if stem == "patchify" and min(input_shape[:2]) < 2:
-        raise ValueError(
-            f"The patchify stem needs a side of at least 2 pixels. Received: input_shape={input_shape!r}"
-        )
+        raise ValueError(f"The patchify stem needs a side of at least 2 pixels. Received: input_shape={input_shape!r}")

@@ -116,24 +116,27 @@ def test_parse_reads_what_the_readme_prints(name, vocabulary):
     assert Genotype.parse(PRINTED[name]) == genotypes.get(name)
 
 
-@pytest.mark.parametrize("text", [
-    ONE_NODE_TEXT,
-    f"`{ONE_NODE_TEXT}`",
-    f'"{ONE_NODE_TEXT}"',
-    f"FOUND = {ONE_NODE_TEXT}  # at epoch 49",
-    "(see below) genotypes.Genotype(normal=(('a', 0), ('b', 1)), reduce=(('c', 1), ('d', 0)))",
-    ONE_NODE_TEXT.replace("'", '"'),
-    ONE_NODE_TEXT.replace("'", "`"),
-    ONE_NODE_TEXT.replace("('", "(“").replace("',", "”,"),
-    ONE_NODE_TEXT.replace("'", r"\'"),
-    ONE_NODE_TEXT.replace(", reduce", r",\n reduce"),
-    ONE_NODE_TEXT.replace(" ", "\n\t"),
-    ONE_NODE_TEXT.replace(" ", "\u00a0"),
-    ONE_NODE_TEXT[:-1] + ", normal_concat=[2], reduce_concat=range(2, 3))",
-    ONE_NODE_TEXT[:-1] + ", normal_concat=(2,), reduce_concat=range(2, 3, 1),)",
-    '{"normal": [["a", 0], ["b", 1]], "reduce": [["c", 1], ["d", 0]]}',
-    '"{"normal": [["a", 0], ["b", 1]], "reduce": [["c", 1], ["d", 0]], "reduce_concat": [2], "source": 1}"',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        ONE_NODE_TEXT,
+        f"`{ONE_NODE_TEXT}`",
+        f'"{ONE_NODE_TEXT}"',
+        f"FOUND = {ONE_NODE_TEXT}  # at epoch 49",
+        "(see below) genotypes.Genotype(normal=(('a', 0), ('b', 1)), reduce=(('c', 1), ('d', 0)))",
+        ONE_NODE_TEXT.replace("'", '"'),
+        ONE_NODE_TEXT.replace("'", "`"),
+        ONE_NODE_TEXT.replace("('", "(“").replace("',", "”,"),
+        ONE_NODE_TEXT.replace("'", r"\'"),
+        ONE_NODE_TEXT.replace(", reduce", r",\n reduce"),
+        ONE_NODE_TEXT.replace(" ", "\n\t"),
+        ONE_NODE_TEXT.replace(" ", "\u00a0"),
+        ONE_NODE_TEXT[:-1] + ", normal_concat=[2], reduce_concat=range(2, 3))",
+        ONE_NODE_TEXT[:-1] + ", normal_concat=(2,), reduce_concat=range(2, 3, 1),)",
+        '{"normal": [["a", 0], ["b", 1]], "reduce": [["c", 1], ["d", 0]]}',
+        '"{"normal": [["a", 0], ["b", 1]], "reduce": [["c", 1], ["d", 0]], "reduce_concat": [2], "source": 1}"',
+    ],
+)
 def test_parse_reads_one_genotype_in_many_forms(text, vocabulary):
     assert Genotype.parse(text) == ONE_NODE
 
@@ -145,47 +148,54 @@ def test_parse_takes_escaped_underscores(vocabulary):
 
 def test_parse_never_evaluates(tmp_path, any_name):
     victim = tmp_path / "victim"
-    for text in (f"Genotype(normal=open({str(victim)!r}, 'w'), reduce=[])",
-                 f"Genotype(normal=[open({str(victim)!r}, 'w')], reduce=[])",
-                 f"Genotype(normal=[(open({str(victim)!r}, 'w'), 0)], reduce=[])",
-                 f"Genotype(normal=[], reduce=[], normal_concat=range(open({str(victim)!r}, 'w')))"):
+    for text in (
+        f"Genotype(normal=open({str(victim)!r}, 'w'), reduce=[])",
+        f"Genotype(normal=[open({str(victim)!r}, 'w')], reduce=[])",
+        f"Genotype(normal=[(open({str(victim)!r}, 'w'), 0)], reduce=[])",
+        f"Genotype(normal=[], reduce=[], normal_concat=range(open({str(victim)!r}, 'w')))",
+    ):
         with pytest.raises(ValueError, match="not readable"):
             Genotype.parse(text)
     assert not victim.exists()
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("", "holds 0"),
-    ("DARTS_V3", "holds 0.*DARTS_V3"),
-    (ONE_NODE_TEXT + ONE_NODE_TEXT, "holds 2"),
-    (ONE_NODE_TEXT[:-1], "ends before"),
-    ("Genotype(normal=[('a', 0), ('b', 1])", "ends before"),
-    (ONE_NODE_TEXT.replace("1),", "1]),"), "not readable.*near"),
-    (ONE_NODE_TEXT.replace("('b', 1)", "('b', )"), r"normal\[1\].*pair.*\('b',\)"),
-    (ONE_NODE_TEXT.replace("('b', 1)", "(b, 1)"), r"normal\[1\].*\(b, 1\)"),
-    (ONE_NODE_TEXT.replace("0), ('b'", "0) ('b'"), r"normal\[0\].*comma"),
-    (ONE_NODE_TEXT.replace("('b', 1)", "('b', 2)"), r"normal\[1\] = \('b', 2\).*states 0 to 1"),
-    (ONE_NODE_TEXT.replace("('b', 1)", "('b', -1)"), r"normal\[1\].*Received: -1"),
-    (ONE_NODE_TEXT.replace("('b', 1)", "('b', 1.0)"), r"normal\[1\].*Received: 1.0"),
-    (ONE_NODE_TEXT.replace("('b', 1)", "('b', True)"), r"normal\[1\].*Received: True"),
-    (ONE_NODE_TEXT.replace("('b', 1)", "('sep_conv_9x9', 1)"),
-     r"normal\[1\] = \('sep_conv_9x9', 1\): unknown op 'sep_conv_9x9'. Known: a, avg_pool_3x3, b, "),
-    (ONE_NODE_TEXT.replace("('d', 0)", "(7, 0)"), r"reduce\[1\] = \(7, 0\).*name.*Received: 7"),
-    (ONE_NODE_TEXT.replace(", ('b', 1)", ""), r"normal has an odd number of pairs, 1.*\[0\] = \('a', 0\)"),
-    ("Genotype(normal=[('a', 0), ('b', 1)])", "missing: reduce"),
-    ("Genotype()", "missing: normal, reduce"),
-    ("Genotype([('a', 0), ('b', 1)], reduce=[])", "should be named"),
-    ("Genotype(**cells)", "should be named"),
-    (ONE_NODE_TEXT[:-1] + ", middle=[2])", "no middle.*Known: normal"),
-    (ONE_NODE_TEXT[:-1] + ", normal_concat=range(2, 6))", r"normal_concat.*2, 3, 4, 5.*0 to 2. Received: 3"),
-    (ONE_NODE_TEXT[:-1] + ", normal_concat=range(10**12))", "normal_concat is not readable"),
-    (ONE_NODE_TEXT[:-1] + ", normal_concat=range(2, 1000000000000))", "should be a range of states"),
-    (ONE_NODE_TEXT[:-1] + ", normal_concat=range())", "should be a range of states"),
-    (ONE_NODE_TEXT[:-1] + ", normal_concat=2)", "at least one state. Received: 2"),
-    ("Genotype(normal=" + "(" * 3000 + ")" * 3000 + ")", "not readable"),
-    ("Genotype(normal='abcd', reduce='abcd')", "normal should be a list.*Received: 'abcd'"),
-    ("Genotype(normal=[\0])", "not readable"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds 0"),
+        ("DARTS_V3", "holds 0.*DARTS_V3"),
+        (ONE_NODE_TEXT + ONE_NODE_TEXT, "holds 2"),
+        (ONE_NODE_TEXT[:-1], "ends before"),
+        ("Genotype(normal=[('a', 0), ('b', 1])", "ends before"),
+        (ONE_NODE_TEXT.replace("1),", "1]),"), "not readable.*near"),
+        (ONE_NODE_TEXT.replace("('b', 1)", "('b', )"), r"normal\[1\].*pair.*\('b',\)"),
+        (ONE_NODE_TEXT.replace("('b', 1)", "(b, 1)"), r"normal\[1\].*\(b, 1\)"),
+        (ONE_NODE_TEXT.replace("0), ('b'", "0) ('b'"), r"normal\[0\].*comma"),
+        (ONE_NODE_TEXT.replace("('b', 1)", "('b', 2)"), r"normal\[1\] = \('b', 2\).*states 0 to 1"),
+        (ONE_NODE_TEXT.replace("('b', 1)", "('b', -1)"), r"normal\[1\].*Received: -1"),
+        (ONE_NODE_TEXT.replace("('b', 1)", "('b', 1.0)"), r"normal\[1\].*Received: 1.0"),
+        (ONE_NODE_TEXT.replace("('b', 1)", "('b', True)"), r"normal\[1\].*Received: True"),
+        (
+            ONE_NODE_TEXT.replace("('b', 1)", "('sep_conv_9x9', 1)"),
+            r"normal\[1\] = \('sep_conv_9x9', 1\): unknown op 'sep_conv_9x9'. Known: a, avg_pool_3x3, b, ",
+        ),
+        (ONE_NODE_TEXT.replace("('d', 0)", "(7, 0)"), r"reduce\[1\] = \(7, 0\).*name.*Received: 7"),
+        (ONE_NODE_TEXT.replace(", ('b', 1)", ""), r"normal has an odd number of pairs, 1.*\[0\] = \('a', 0\)"),
+        ("Genotype(normal=[('a', 0), ('b', 1)])", "missing: reduce"),
+        ("Genotype()", "missing: normal, reduce"),
+        ("Genotype([('a', 0), ('b', 1)], reduce=[])", "should be named"),
+        ("Genotype(**cells)", "should be named"),
+        (ONE_NODE_TEXT[:-1] + ", middle=[2])", "no middle.*Known: normal"),
+        (ONE_NODE_TEXT[:-1] + ", normal_concat=range(2, 6))", r"normal_concat.*2, 3, 4, 5.*0 to 2. Received: 3"),
+        (ONE_NODE_TEXT[:-1] + ", normal_concat=range(10**12))", "normal_concat is not readable"),
+        (ONE_NODE_TEXT[:-1] + ", normal_concat=range(2, 1000000000000))", "should be a range of states"),
+        (ONE_NODE_TEXT[:-1] + ", normal_concat=range())", "should be a range of states"),
+        (ONE_NODE_TEXT[:-1] + ", normal_concat=2)", "at least one state. Received: 2"),
+        ("Genotype(normal=" + "(" * 3000 + ")" * 3000 + ")", "not readable"),
+        ("Genotype(normal='abcd', reduce='abcd')", "normal should be a list.*Received: 'abcd'"),
+        ("Genotype(normal=[\0])", "not readable"),
+    ],
+)
 def test_parse_says_what_is_wrong(text, message, vocabulary):
     with pytest.raises(ValueError, match=message):
         Genotype.parse(text)
@@ -197,18 +207,21 @@ def test_parse_wants_text(text):
         Genotype.parse(text)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("", "not readable"),
-    ("{", "not readable"),
-    ("[1, 2]", "object with normal and reduce"),
-    ("{}", "missing: normal, reduce"),
-    ('{"alphas": 1, "normal": []}', "missing: reduce"),
-    ('{"normal": [["a", 0], ["b", 2]], "reduce": [["a", 0], ["b", 1]]}', r"normal\[1\] = \('b', 2\)"),
-    ('{"normal": [["a", 0], ["zz", 1]], "reduce": [["a", 0], ["b", 1]]}', r"normal\[1\].*unknown op 'zz'"),
-    ('{"normal": [["a", 0], ["b", 1]], "reduce": [["a", 0], ["b", 1]], "concat": [2]}', "no concat"),
-    ('{"normal": 3, "reduce": 4}', "normal should be a list"),
-    (None, "not readable"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not readable"),
+        ("{", "not readable"),
+        ("[1, 2]", "object with normal and reduce"),
+        ("{}", "missing: normal, reduce"),
+        ('{"alphas": 1, "normal": []}', "missing: reduce"),
+        ('{"normal": [["a", 0], ["b", 2]], "reduce": [["a", 0], ["b", 1]]}', r"normal\[1\] = \('b', 2\)"),
+        ('{"normal": [["a", 0], ["zz", 1]], "reduce": [["a", 0], ["b", 1]]}', r"normal\[1\].*unknown op 'zz'"),
+        ('{"normal": [["a", 0], ["b", 1]], "reduce": [["a", 0], ["b", 1]], "concat": [2]}', "no concat"),
+        ('{"normal": 3, "reduce": 4}', "normal should be a list"),
+        (None, "not readable"),
+    ],
+)
 def test_from_json_says_what_is_wrong(text, message, vocabulary):
     with pytest.raises(ValueError, match=message):
         Genotype.from_json(text)
@@ -259,18 +272,21 @@ def test_constructor_checks_no_names(vocabulary):
     assert Genotype((("my_op", 0), ("my_op", 1)), ONE_NODE.reduce, (2,), (2,)).normal[0][0] == "my_op"
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (([], []), "normal needs at least one node"),
-    ((ONE_NODE.normal, []), "reduce needs at least one node"),
-    ((ONE_NODE.normal * 2, ONE_NODE.reduce), "normal with 2, reduce with 1"),
-    ((ONE_NODE.normal, ONE_NODE.reduce), r"normal_concat = \(2, 3, 4, 5\): with nodes=1.*Received: 3"),
-    ((ONE_NODE.normal, ONE_NODE.reduce, (), (2,)), "at least one state"),
-    ((ONE_NODE.normal, ONE_NODE.reduce, (2, 2), (2,)), "once"),
-    ((ONE_NODE.normal, ONE_NODE.reduce, (2,), (0, 2)), "reduce_concat.*states 2 to 2. Received: 0"),
-    ((ONE_NODE.normal, ONE_NODE.reduce, (2,), (2.0,)), "Received: 2.0"),
-    ((ONE_NODE.normal, ONE_NODE.reduce, (2,), (2,), ("ab",)), "meanings"),
-    ((None, ONE_NODE.reduce), "normal should be a list.*Received: None"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([], []), "normal needs at least one node"),
+        ((ONE_NODE.normal, []), "reduce needs at least one node"),
+        ((ONE_NODE.normal * 2, ONE_NODE.reduce), "normal with 2, reduce with 1"),
+        ((ONE_NODE.normal, ONE_NODE.reduce), r"normal_concat = \(2, 3, 4, 5\): with nodes=1.*Received: 3"),
+        ((ONE_NODE.normal, ONE_NODE.reduce, (), (2,)), "at least one state"),
+        ((ONE_NODE.normal, ONE_NODE.reduce, (2, 2), (2,)), "once"),
+        ((ONE_NODE.normal, ONE_NODE.reduce, (2,), (0, 2)), "reduce_concat.*states 2 to 2. Received: 0"),
+        ((ONE_NODE.normal, ONE_NODE.reduce, (2,), (2.0,)), "Received: 2.0"),
+        ((ONE_NODE.normal, ONE_NODE.reduce, (2,), (2,), ("ab",)), "meanings"),
+        ((None, ONE_NODE.reduce), "normal should be a list.*Received: None"),
+    ],
+)
 def test_constructor_says_what_is_wrong(arguments, message):
     with pytest.raises(ValueError, match=message):
         Genotype(*arguments)

@@ -16,7 +16,15 @@ MIDDLE = {
     "costs": {"engine", "layers", "topology"},
     "methods": {"layers", "spaces", "costs", "genotypes", "topology"},
     "search": {
-        "methods", "spaces", "layers", "genotypes", "topology", "optimizers", "distribution", "engine", "training",
+        "methods",
+        "spaces",
+        "layers",
+        "genotypes",
+        "topology",
+        "optimizers",
+        "distribution",
+        "engine",
+        "training",
     },  # fmt: skip
     "network": {"spaces", "layers", "genotypes", "topology", "distribution", "engine"},
 }

@@ -71,9 +71,7 @@ def test_wheel_installs_elsewhere_and_imports_there(built, tmp_path):
         check=True,
     )
     installed = {path.relative_to(tmp_path) for path in tmp_path.glob("*/**/*.py")}
-    assert installed == {
-        path.relative_to(ROOT) for path in ROOT.glob("keras_pibnas/**/*.py")
-    }
+    assert installed == {path.relative_to(ROOT) for path in ROOT.glob("keras_pibnas/**/*.py")}
     assert (tmp_path / "keras_pibnas/py.typed").exists() and not (tmp_path / "apps").exists()
     code = "import keras_pibnas as kp; print(kp.__file__, kp.__version__)"
     found = python(code, PYTHONPATH=str(tmp_path)).split()

@@ -61,15 +61,18 @@ def test_cells_are_frozen():
         topology.plan(2, 4)[0].channels = 5
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"layers": 1, "channels": 4}, "at least 2 layers.*layers=1"),
-    ({"layers": 0, "channels": 4}, "layers=0"),
-    ({"layers": 3, "channels": 0}, "try 2. Received: channels=0"),
-    ({"layers": 3, "channels": -4}, "try 2. Received: channels=-4"),
-    ({"layers": 3, "channels": 7}, "even.*try 8. Received: channels=7"),
-    ({"layers": 3, "channels": 4, "normal_states": 0}, "normal_states=0"),
-    ({"layers": 3, "channels": 4, "reduce_states": 0}, "reduce_states=0"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layers": 1, "channels": 4}, "at least 2 layers.*layers=1"),
+        ({"layers": 0, "channels": 4}, "layers=0"),
+        ({"layers": 3, "channels": 0}, "try 2. Received: channels=0"),
+        ({"layers": 3, "channels": -4}, "try 2. Received: channels=-4"),
+        ({"layers": 3, "channels": 7}, "even.*try 8. Received: channels=7"),
+        ({"layers": 3, "channels": 4, "normal_states": 0}, "normal_states=0"),
+        ({"layers": 3, "channels": 4, "reduce_states": 0}, "reduce_states=0"),
+    ],
+)
 def test_plan_says_what_is_wrong(arguments, message):
     with pytest.raises(ValueError, match=message):
         topology.plan(**arguments)
@@ -121,12 +124,15 @@ def test_widths_of_outputs():
     assert topology.output_width("last", 1) == 1
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"inputs": 0}, "inputs=0"),
-    ({"nodes": 1.5}, "nodes=1.5"),
-    ({"keep": 0}, "keep=0"),
-    ({"output": "product"}, "output must be one of concatenate, last, sum, mean. Received: output='product'"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"inputs": 0}, "inputs=0"),
+        ({"nodes": 1.5}, "nodes=1.5"),
+        ({"keep": 0}, "keep=0"),
+        ({"output": "product"}, "output must be one of concatenate, last, sum, mean. Received: output='product'"),
+    ],
+)
 def test_topology_says_what_is_wrong(arguments, message):
     with pytest.raises(ValueError, match=message):
         topology.Topology(**arguments)

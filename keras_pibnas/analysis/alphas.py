@@ -153,9 +153,7 @@ def crossings(history: np.ndarray, primitives: Sequence[str], edge: int) -> list
         raise ValueError(f"There is no skip_connect to cross. Received: primitives={list(primitives)}")
     weights, column = op_weights(history[:, edge]), list(primitives).index
     gap = weights[:, column(favoured(history, primitives, edge))] - weights[:, column("skip_connect")]
-    rows = np.flatnonzero(
-        gap
-    )  # A tie is on neither side: passing through one is one crossing, in its middle.
+    rows = np.flatnonzero(gap)  # A tie is on neither side: passing through one is one crossing, in its middle.
     flips = [(a, b) for a, b in itertools.pairwise(rows) if gap[a] * gap[b] < 0]
     return [float((a + b) / 2 if b - a > 1 else a + gap[a] / (gap[a] - gap[b])) for a, b in flips]
 

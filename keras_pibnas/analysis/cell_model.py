@@ -73,9 +73,7 @@ def plot_cell_graphviz(genotype: Genotype | str, which: str = "normal", path: st
         raise ImportError(INSTALL)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    keras.utils.plot_model(
-        cell_model(genotype, which), to_file=str(path), show_layer_names=True, rankdir="LR", dpi=120
-    )
+    keras.utils.plot_model(cell_model(genotype, which), to_file=str(path), show_layer_names=True, rankdir="LR", dpi=120)
     return path
 
 

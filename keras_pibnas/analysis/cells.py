@@ -171,8 +171,6 @@ def _draw_box(ax, box, text, color, size, gid, math=False):
 
     x0, y0, x1, y1 = box
     shape, look = "round,pad=0,rounding_size=0.09", {"fc": style.mix(color, "#ffffff", 0.86), "ec": color}
-    ax.add_patch(
-        FancyBboxPatch((x0, y0), x1 - x0, y1 - y0, boxstyle=shape, lw=size / 8, zorder=4, gid=gid, **look)
-    )
+    ax.add_patch(FancyBboxPatch((x0, y0), x1 - x0, y1 - y0, boxstyle=shape, lw=size / 8, zorder=4, gid=gid, **look))
     centre, look = ((x0 + x1) / 2, (y0 + y1) / 2), {"size": size, "color": style.INK, "linespacing": 1.1}
     ax.text(*centre, text, ha="center", va="center", parse_math=math, zorder=5, gid=gid, **look)

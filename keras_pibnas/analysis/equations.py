@@ -94,9 +94,7 @@ def compare_blocks(
 
 def _row(channels, kernel_size, f_1, f_2):
     first, second = convnext_weights(channels, kernel_size, f_1), pibconv_weights(channels, kernel_size, f_2)
-    counted = [
-        block_weights(block, channels, kernel_size, f)[0] for block, f in zip(BLOCKS, (f_1, f_2), strict=True)
-    ]
+    counted = [block_weights(block, channels, kernel_size, f)[0] for block, f in zip(BLOCKS, (f_1, f_2), strict=True)]
     return {
         "C": channels,
         "K": kernel_size,

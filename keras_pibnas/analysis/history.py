@@ -29,9 +29,7 @@ def read_history(history: Any) -> dict:
         history = _read_csv(history)
     columns = {name: np.asarray(values, "float64") for name, values in history.items()}
     if len({len(values) for values in columns.values()}) != 1:
-        raise ValueError(
-            f"Columns of one length are needed. Received: { {k: len(v) for k, v in columns.items()} }"
-        )
+        raise ValueError(f"Columns of one length are needed. Received: { {k: len(v) for k, v in columns.items()} }")
     return columns
 
 

@@ -129,9 +129,7 @@ def roadmap_plot(steps: Sequence[Mapping], path: str | Path) -> Path:
 
 def _label(ax, x, y, text):
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    ax.annotate(
-        text, (x, y), (10, 0), textcoords="offset points", va="center", fontsize=9, bbox=box, zorder=4
-    )
+    ax.annotate(text, (x, y), (10, 0), textcoords="offset points", va="center", fontsize=9, bbox=box, zorder=4)
 
 
 def _set_scales(ax, x, log_error):

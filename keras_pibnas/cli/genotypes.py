@@ -73,4 +73,3 @@ def ordered(rows, args):
 def number(text):
     """A figure as a number; None where there is none."""
     return float(text) if text else None
-

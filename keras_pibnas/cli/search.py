@@ -165,9 +165,7 @@ def early_ends(args):
 def batches(splits, args):
     """The data of a search: pairs from both halves, and the second half for validation."""
     train, valid = (
-        splits.batches(
-            half, args.batch_size, seed=args.seed, drop_remainder=True, **common.augmentation(args, splits)
-        )
+        splits.batches(half, args.batch_size, seed=args.seed, drop_remainder=True, **common.augmentation(args, splits))
         for half in ("train", "valid")
     )
     return kp.data.bilevel(train, valid), splits.batches("valid", args.batch_size, shuffle=False)

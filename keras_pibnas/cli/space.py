@@ -96,6 +96,4 @@ def refuse_unused(names, args, parser):
     used = {flag for name in names for flag in flags_of(name)}
     for flag in FLAGS:
         if flag not in used and getattr(args, flag) != parser.get_default(flag):
-            raise ValueError(
-                f"--{flag} is of no use to the space {args.space}. Received: {getattr(args, flag)}"
-            )
+            raise ValueError(f"--{flag} is of no use to the space {args.space}. Received: {getattr(args, flag)}")

@@ -159,4 +159,3 @@ FILES = {
     "trials": "a directory a trial: its result, its log, and the run directory of train with the model",
     "config.json": "the command's arguments, for --resume",
 }
-

@@ -44,9 +44,10 @@ def main(argv=None):
     elif args.once:
         console.print(first)
     else:
-        with contextlib.suppress(KeyboardInterrupt), Live(
-            first, console=console, auto_refresh=False, vertical_overflow="visible"
-        ) as live:
+        with (
+            contextlib.suppress(KeyboardInterrupt),
+            Live(first, console=console, auto_refresh=False, vertical_overflow="visible") as live,
+        ):
             while read_json(Path(args.run, "progress.json")).get("state", "running") == "running":
                 time.sleep(args.every)
                 live.update(look(), refresh=True)

@@ -107,9 +107,7 @@ def depthwise(x, kernel, strides=1, dilation=1):
         padding = "same"
     else:
         x = pad(x, dilation * (kernel.shape[0] - 1) // 2)
-    return ops.depthwise_conv(
-        x, kernel, strides, padding, dilation_rate=dilation, data_format="channels_last"
-    )
+    return ops.depthwise_conv(x, kernel, strides, padding, dilation_rate=dilation, data_format="channels_last")
 
 
 def bias_add(x, bias):
@@ -152,10 +150,7 @@ def convolution(x, kernel, strides=1, dilation=1):
     groups = x.shape[-1] // kernel.shape[2]
     parts = zip(split(x, groups), split(kernel, groups), strict=True)
     return concatenate(
-        [
-            ops.conv(a, k, strides, "valid", data_format="channels_last", dilation_rate=dilation)
-            for a, k in parts
-        ]
+        [ops.conv(a, k, strides, "valid", data_format="channels_last", dilation_rate=dilation) for a, k in parts]
     )
 
 
@@ -245,9 +240,7 @@ def moments(x):
 
 
 def _at_least_float32(x):
-    return (
-        ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16") else x
-    )
+    return ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16") else x
 
 
 def gelu(x):

@@ -83,9 +83,7 @@ def compared(logits, reference, labels, task):
     """How the predictions of (N, outputs) logits compare with those of the reference, and with the labels."""
     if task == "regression":
         return {} if labels is None else {"mae": float(np.abs(logits - labels).mean())}
-    predicted, expected = (
-        values.argmax(-1) if task == "multiclass" else values > 0 for values in (logits, reference)
-    )
+    predicted, expected = (values.argmax(-1) if task == "multiclass" else values > 0 for values in (logits, reference))
     agreement = {"agreement": float(np.mean(predicted == expected))}
     return agreement if labels is None else agreement | {"accuracy": float(np.mean(predicted == labels))}
 

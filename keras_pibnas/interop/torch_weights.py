@@ -108,9 +108,7 @@ def _read_file(path):
     try:
         import torch
     except ImportError as error:
-        raise ValueError(
-            f"Reading {path!r} needs PyTorch: pip install torch, or store the arrays as .npz."
-        ) from error
+        raise ValueError(f"Reading {path!r} needs PyTorch: pip install torch, or store the arrays as .npz.") from error
     loaded = torch.load(path, map_location="cpu", weights_only=True)
     loaded = loaded.get("state_dict", loaded)
     return {name: value.numpy() for name, value in loaded.items()}

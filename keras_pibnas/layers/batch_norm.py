@@ -74,9 +74,7 @@ class BatchNorm(keras.layers.Layer):
         self.gamma = self.add_weight(name="gamma", initializer="ones", **kind) if self.affine else None
         self.beta = self.add_weight(name="beta", initializer="zeros", **kind) if self.affine else None
         self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", trainable=False, **kind)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", trainable=False, **kind
-        )
+        self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", trainable=False, **kind)
 
     def call(self, x, weights=None, training=False):
         flat = x if len(x.shape) == 4 else x[:, None, None, :]
@@ -229,6 +227,4 @@ def repeat(weights, channels):
     blocks = weights.shape[0]
     if blocks in (None, channels):
         return weights
-    return ops.reshape(
-        ops.broadcast_to(ops.reshape(weights, (blocks, 1)), (blocks, channels // blocks)), (channels,)
-    )
+    return ops.reshape(ops.broadcast_to(ops.reshape(weights, (blocks, 1)), (blocks, channels // blocks)), (channels,))

@@ -15,9 +15,7 @@ def narrowed(channels, reduction, groups=1):
 
 def check_count(layer, name, value):
     if not isinstance(value, int) or value < 1:
-        raise ValueError(
-            f"{name} of {type(layer).__name__} must be a positive integer. Received: {name}={value!r}"
-        )
+        raise ValueError(f"{name} of {type(layer).__name__} must be a positive integer. Received: {name}={value!r}")
     return value
 
 

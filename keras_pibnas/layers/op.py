@@ -44,9 +44,7 @@ class Op(Composite):
                     f"{name} of {type(self).__name__} must be a positive integer. Received: {name}={value!r}"
                 )
         if strides not in (1, 2):
-            raise ValueError(
-                f"strides of {type(self).__name__} must be 1 or 2. Received: strides={strides!r}"
-            )
+            raise ValueError(f"strides of {type(self).__name__} must be 1 or 2. Received: strides={strides!r}")
         self.channels, self.strides, self.affine, self.branches = channels, strides, bool(affine), branches
 
     @property
@@ -60,15 +58,11 @@ class Op(Composite):
     def kernel(self, name, size, inputs, outputs):
         """size: (height, width); inputs: channels of a group; outputs: channels of all groups."""
         fan_in = size[0] * size[1] * inputs
-        return self.add_weight(
-            name=name, shape=(*size, inputs, outputs), initializer=uniform(fan_in), autocast=False
-        )
+        return self.add_weight(name=name, shape=(*size, inputs, outputs), initializer=uniform(fan_in), autocast=False)
 
     def build(self, input_shape):
         if input_shape[-1] != self.channels:
-            raise ValueError(
-                f"{self.name} takes {self.channels} channels. Received: input shape {tuple(input_shape)}"
-            )
+            raise ValueError(f"{self.name} takes {self.channels} channels. Received: input shape {tuple(input_shape)}")
 
     def call(self, x, weights=None, training=False):
         raise NotImplementedError

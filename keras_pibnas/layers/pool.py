@@ -17,9 +17,7 @@ class _Pool(Op):
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.batch_norm = (
-            BatchNorm(affine=False, name="batch_norm", dtype=self.dtype_policy) if self.norm else None
-        )
+        self.batch_norm = BatchNorm(affine=False, name="batch_norm", dtype=self.dtype_policy) if self.norm else None
         if self.norm:
             self.batch_norm.build_for(self.width)
 

@@ -28,9 +28,7 @@ class ReLUConvBN(Composite):
 
     def build(self, input_shape):
         inputs = input_shape[-1]
-        self.kernel = self.add_weight(
-            name="kernel", shape=(1, 1, inputs, self.channels), initializer=uniform(inputs)
-        )
+        self.kernel = self.add_weight(name="kernel", shape=(1, 1, inputs, self.channels), initializer=uniform(inputs))
         self.batch_norm = BatchNorm(self.affine, name="batch_norm", dtype=self.dtype_policy)
         self.batch_norm.build_for(self.channels)
 
@@ -90,8 +88,7 @@ class ConvStem(Composite):
 
     def compute_output_shape(self, input_shape):
         sides = (
-            None if n is None else (n + 2 * self.padding - self.size) // self.strides + 1
-            for n in input_shape[1:3]
+            None if n is None else (n + 2 * self.padding - self.size) // self.strides + 1 for n in input_shape[1:3]
         )
         return (input_shape[0], *sides, self.channels)
 
@@ -119,9 +116,7 @@ class PatchifyStem(ConvStem):
 
     def call(self, x, training=False):
         x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        x = ops.conv(
-            x, ops.convert_to_tensor(self.kernel), self.strides, "valid", data_format="channels_last"
-        )
+        x = ops.conv(x, ops.convert_to_tensor(self.kernel), self.strides, "valid", data_format="channels_last")
         return self.norm(x)
 
 

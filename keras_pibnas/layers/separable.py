@@ -10,9 +10,7 @@ from keras_pibnas.layers.op import Op
 
 def check_kernel_size(layer, size):
     if not isinstance(size, int) or size < 1 or size % 2 == 0:
-        raise ValueError(
-            f"kernel_size of {type(layer).__name__} must be odd and positive. Received: {size!r}"
-        )
+        raise ValueError(f"kernel_size of {type(layer).__name__} must be odd and positive. Received: {size!r}")
     return size
 
 

@@ -47,13 +47,9 @@ class FactorizedReduce(Op):
     ):
         super().__init__(channels, strides, affine, branches, **kwargs)
         if strides != 2:
-            raise ValueError(
-                f"A factorized reduce halves the side: strides must be 2. Received: strides={strides!r}"
-            )
+            raise ValueError(f"A factorized reduce halves the side: strides must be 2. Received: strides={strides!r}")
         if channels % 2:
-            raise ValueError(
-                f"A factorized reduce joins two halves: channels must be even. Received: {channels}"
-            )
+            raise ValueError(f"A factorized reduce joins two halves: channels must be even. Received: {channels}")
         self.inputs = inputs
 
     def build(self, input_shape):

@@ -124,8 +124,13 @@ def cells_of(space: SearchSpace, nodes: int | None = None) -> tuple[CellSpec, ..
     topology = space.cell(nodes)
     return tuple(
         CellSpec(
-            kind, topology.nodes, space.primitives, space.mask(kind, topology.nodes),
-            topology.inputs, topology.keep, topology.output,
+            kind,
+            topology.nodes,
+            space.primitives,
+            space.mask(kind, topology.nodes),
+            topology.inputs,
+            topology.keep,
+            topology.output,
         )  # fmt: skip
         for kind in topology.kinds
     )

@@ -166,9 +166,7 @@ def _wide():
 def _checked(genotype, input_shape, num_classes, stem):
     genotype = genotypes.get(genotype) if isinstance(genotype, str) else genotype
     if not isinstance(genotype, genotypes.Genotype):
-        raise ValueError(
-            f"genotype must be a Genotype or the name of a published one. Received: {genotype!r}"
-        )
+        raise ValueError(f"genotype must be a Genotype or the name of a published one. Received: {genotype!r}")
     topology.check_images(input_shape, num_classes, stem)
     return genotype.resolved()
 
@@ -177,9 +175,7 @@ def _cell(genotype, plan, first, second, drop_path):
     """The output of one cell; its ops are numbered in the order of the genotype's pairs."""
     cell = genotype.cell("reduce" if plan.reduction else "normal")
     name = f"cell_{plan.index}"
-    to_first = preprocess(
-        plan.channels, plan.in_channels_prev_prev, plan.reduction_prev, name=f"{name}_preprocess_0"
-    )
+    to_first = preprocess(plan.channels, plan.in_channels_prev_prev, plan.reduction_prev, name=f"{name}_preprocess_0")
     to_second = preprocess(plan.channels, plan.in_channels_prev, False, name=f"{name}_preprocess_1")
     return _nodes(genotype, cell, [to_first(first), to_second(second)], plan, name, drop_path)
 

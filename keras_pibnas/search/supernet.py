@@ -323,9 +323,7 @@ class Supernet(SharedWeights, SavedSupernet, CompiledStepMixin, keras.Model):
         weights = used.read(self.network.trainable_variables) if weights is None else weights
         _, mix, pull_back = self._mix_of_step(WEIGHT_STEP)
         scale = optimizers.loss_scale(self.optimizer)
-        both = used.gradient(
-            self.loss_of(batch), weights, mix, ("weights", "mix"), self.remat, loss_scale=scale
-        )
+        both = used.gradient(self.loss_of(batch), weights, mix, ("weights", "mix"), self.remat, loss_scale=scale)
         return engine.Gradient(both.value[0], both.aux), pull_back(both.value[1])
 
     def weight_gradient(self, batch, weights=None):

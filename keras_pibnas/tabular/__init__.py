@@ -1,5 +1,4 @@
-"""Tables of cells that were all trained: how good a search's result is among all that it could have found.
-"""
+"""Tables of cells that were all trained: how good a search's result is among all that it could have found."""
 
 from .cells import OPS, CellSpace
 from .effects import equal_macs, swaps

@@ -27,9 +27,7 @@ def test_layers_are_named_after_the_ops_and_wired_as_the_cell():
         assert [branch.removesuffix(branch[-2:] if branch[-2] == "_" else "") for branch in branches] == [
             op for op, _ in expected
         ]
-        assert [sources(model, branch)[0] for branch in branches] == [
-            states[source] for _, source in expected
-        ]
+        assert [sources(model, branch)[0] for branch in branches] == [states[source] for _, source in expected]
     assert sources(model, "c_k") == states[2:]
 
 

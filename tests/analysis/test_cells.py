@@ -34,9 +34,7 @@ class Picture:
         named = {patch.get_gid(): patch for patch in ax.patches if patch.get_gid()}
         self.boxes = {gid: p.get_window_extent() for gid, p in named.items() if not gid.startswith("edge")}
         self.edges = {
-            gid: p.get_transform().transform_path(p.get_path())
-            for gid, p in named.items()
-            if gid.startswith("edge")
+            gid: p.get_transform().transform_path(p.get_path()) for gid, p in named.items() if gid.startswith("edge")
         }
         self.texts = {text.get_gid(): text for text in ax.texts}
         self.words = {gid: text.get_text() for gid, text in self.texts.items()}
@@ -93,9 +91,7 @@ def test_nothing_overlaps_and_everything_is_there(name, which):
     assert set(picture.boxes) == nodes | {f"op:{pair}" for pair in range(len(cell.pairs))}
     labels = [picture.words[f"op:{pair}"] for pair in range(len(cell.pairs))]
     ops = [op for op, _ in cell.pairs]
-    assert labels == (
-        ops if weights is None else [f"{op}\n{w:.3f}" for op, w in zip(ops, weights, strict=True)]
-    )
+    assert labels == (ops if weights is None else [f"{op}\n{w:.3f}" for op, w in zip(ops, weights, strict=True)])
 
 
 def test_the_check_sees_an_overlap_a_spill_and_a_crossing():

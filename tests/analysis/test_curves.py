@@ -60,9 +60,7 @@ def test_labels_of_one_edge_do_not_overlap(history, tmp_path, drawn):
     figure = drawn[0]
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    boxes = [
-        Text.get_window_extent(text, canvas.renderer) for text in figure.axes[0].texts[: len(PRIMITIVES)]
-    ]
+    boxes = [Text.get_window_extent(text, canvas.renderer) for text in figure.axes[0].texts[: len(PRIMITIVES)]]
     boxes.sort(key=lambda box: box.y0)
     assert all(a.y1 <= b.y0 for a, b in zip(boxes, boxes[1:], strict=False))
     assert all(box.x1 <= figure.bbox.x1 for box in boxes)

@@ -64,7 +64,7 @@ def test_a_row_leaves_out_the_first_step_and_the_warm_up(fake):
 def test_first_step_takes_the_median_over_processes(fake, tmp_path):
     options = harness.parse(first_step.parser(), ["--quick", "--only", "ours", "--steps", "3"])
     options.steps, options.times = 3, 2
-    row, = first_step.rows_of({"space": "darts", "batch": 2, "order": 1, "pace": 2.0}, options)
+    (row,) = first_step.rows_of({"space": "darts", "batch": 2, "order": 1, "pace": 2.0}, options)
     # 2 s for the first step; then a warm-up of 4 s, and 6, 8, 10.
     assert (row["median"], row["step"], row["steps_worth"]) == (2, 8, 0.25)
 
@@ -117,7 +117,7 @@ def test_memory_counts_what_was_taken_since_the_imports():
 
 def test_the_peer_always_takes_the_finite_difference():
     options = harness.parse(search_step.parser(), ["--space", "darts", "--order", "2"])
-    config, = search_step.configurations(options)
+    (config,) = search_step.configurations(options)
     ours, *peers = harness.contenders(options, config)
     assert ours.config["hvp"] == "exact"
     assert [peer.config["hvp"] for peer in peers] == ["finite_difference"] * 2
@@ -160,7 +160,7 @@ def test_network_measures_the_peer(tmp_path):
 def test_search_step_measures_ours(tmp_path):
     path = tmp_path / "search.json"
     search_step.main([*QUICK, "ours", "--space", "pibconv", "--order", "1", "--out", str(path)])
-    row, = check_report(path, "search_step", {"ours"})
+    (row,) = check_report(path, "search_step", {"ours"})
     assert row["configuration"]["space"] == "pibconv"
 
 

@@ -117,9 +117,7 @@ def test_alpha_gradients_equal_the_published_ones(net, arrays, order, key, dtype
     eta, l2, _ = arrays["hyper_eta_wd_r"].tolist()
     net = net.to(dtype)
     net.alphas = [alpha.detach().to(dtype).requires_grad_() for alpha in net.alphas]
-    train, valid = (
-        (x.to(dtype), y) for x, y in (batch(arrays, f"x_{p}_nchw", f"y_{p}") for p in ("train", "val"))
-    )
+    train, valid = ((x.to(dtype), y) for x, y in (batch(arrays, f"x_{p}_nchw", f"y_{p}") for p in ("train", "val")))
     before = [w.detach().clone() for w in net.parameters()]
 
     gradients = Searcher(net, order, lr=eta, l2=l2).alpha_gradients(train, valid)

@@ -35,9 +35,7 @@ def search(order=1):
 def training():
     """(network with drop path and batch normalization, batches, validation data)"""
     block = [keras.layers.Conv2D(CHANNELS, 3), kp.layers.BatchNorm(), kp.layers.DropPath(0.5)]
-    network = keras.Sequential(
-        [keras.Input((SIDE, SIDE, 1)), *block, keras.layers.Flatten(), keras.layers.Dense(2)]
-    )
+    network = keras.Sequential([keras.Input((SIDE, SIDE, 1)), *block, keras.layers.Flatten(), keras.layers.Dense(2)])
     rate = keras.optimizers.schedules.CosineDecay(0.1, EPOCHS["training"] * 10)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     network.compile(kp.optimizers.SGD(rate), loss, metrics=["accuracy"])

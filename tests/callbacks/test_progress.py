@@ -14,9 +14,7 @@ def test_duration(seconds, words):
     assert duration(seconds) == words
 
 
-@pytest.mark.parametrize(
-    "begun, left", [([7, 37], 30 * 5), ([0, 100, 110], 10 * 5), ([0, 100, 110, 130], 15 * 5)]
-)
+@pytest.mark.parametrize("begun, left", [([7, 37], 30 * 5), ([0, 100, 110], 10 * 5), ([0, 100, 110, 130], 15 * 5)])
 def test_seconds_left_is_the_mean_epoch_but_the_first_times_the_epochs_to_come(begun, left):
     assert seconds_left(begun, todo=5) == left
 

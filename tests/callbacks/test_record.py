@@ -14,7 +14,8 @@ def supernet_with(value):
     """What the recorder reads of a supernet of one node and three ops, every alpha at `value`."""
     return SimpleNamespace(
         allowed_alphas=lambda: {
-            "normal": np.full((2, 3), value, "float32"), "reduce": np.full((2, 3), -value, "float32")
+            "normal": np.full((2, 3), value, "float32"),
+            "reduce": np.full((2, 3), -value, "float32"),
         },
         space=SimpleNamespace(primitives=("none", "max_pool_3x3", "skip_connect")),
     )
@@ -67,9 +68,7 @@ def test_history_of_an_ordinary_fit(tmp_path):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(keras.optimizers.schedules.PolynomialDecay(0.1, 4, 0.0)), "mse")
     x = np.ones((4, 1), "float32")
-    history = model.fit(
-        x, x, batch_size=2, epochs=2, verbose=0, callbacks=[callbacks.HistoryRecorder(tmp_path)]
-    )
+    history = model.fit(x, x, batch_size=2, epochs=2, verbose=0, callbacks=[callbacks.HistoryRecorder(tmp_path)])
     rows = runs.read_table(tmp_path / "history.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"]
     # Two steps an epoch on a line from 0.1 to 0 over four steps.

@@ -152,9 +152,7 @@ def test_fewer_images_than_a_batch(main, argv, fails, npz):
 
 
 def test_a_process_prints_one_line_and_nothing_else():
-    done = subprocess.run(
-        [sys.executable, "-m", "apps.search", "--space=nonsense"], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "apps.search", "--space=nonsense"], capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("python -m apps.search: Unknown search space 'nonsense'.")
     assert done.stderr.count("\n") == 1

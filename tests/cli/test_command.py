@@ -19,9 +19,7 @@ ROOT = Path(__file__).parents[2]
 def command(*words, start=("-m", "keras_pibnas"), **environment):
     """A process that has ended."""
     variables = os.environ | {"PYTHONPATH": str(ROOT)} | environment
-    return subprocess.run(
-        [sys.executable, *start, *words], cwd=ROOT, env=variables, capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, *start, *words], cwd=ROOT, env=variables, capture_output=True, text=True)
 
 
 def test_help_lists_the_commands_without_tensorflow():

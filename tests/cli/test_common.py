@@ -98,9 +98,7 @@ def test_only_the_checks_errors_become_one_line(fails):
 
 def test_summary_names_every_file(tmp_path, capsys):
     common.summary("Files:", tmp_path, {"a.json": "one", "long.keras": "two"})
-    assert capsys.readouterr().out == (
-        f"\nFiles:\n  {tmp_path}/a.json      one\n  {tmp_path}/long.keras  two\n"
-    )
+    assert capsys.readouterr().out == (f"\nFiles:\n  {tmp_path}/a.json      one\n  {tmp_path}/long.keras  two\n")
 
 
 def test_positive_and_rate():

@@ -20,9 +20,7 @@ def test_help_says_what_every_flag_means(name, capsys):
 @pytest.mark.parametrize("name", ["search", "train", "demo"])
 def test_help_shows_defaults(name, capsys):
     parser = importlib.import_module(f"keras_pibnas.cli.{name}").build_parser()
-    defaults = [
-        action.default for action in parser._actions if action.option_strings and action.dest != "help"
-    ]
+    defaults = [action.default for action in parser._actions if action.option_strings and action.dest != "help"]
     with pytest.raises(SystemExit):
         parser.parse_args(["--help"])
     text = " ".join(capsys.readouterr().out.split())

@@ -15,8 +15,7 @@ PUBLISHED = {
     "beta_darts": FIRST,
     "darts_minus": FIRST,
     "drnas": FIRST | PC | {"epochs": 25, "batch_size": 64, "channels": 36, "layers": 20, "alpha_l2": 0.0},
-    "fair_darts": FIRST
-    | {"batch_size": 128, "learning_rate": 0.005, "alpha_learning_rate": 3e-3, "alpha_beta_1": 0.9},
+    "fair_darts": FIRST | {"batch_size": 128, "learning_rate": 0.005, "alpha_learning_rate": 3e-3, "alpha_beta_1": 0.9},
     "gaea": FIRST | {"alpha_learning_rate": 0.1, "alpha_beta_1": None, "alpha_beta_2": None, "alpha_l2": None},
     "gdas": FIRST | {"epochs": 250, "batch_size": 256, "l2": 5e-4},
     "gumbel": FIRST | {"alpha_clipnorm": 5.0},

@@ -64,9 +64,7 @@ def test_the_search_lowers_both_losses(run):
 def test_the_learning_rate_goes_down_a_cosine_to_its_published_end(run):
     rates = np.genfromtxt(run[0] / "history.csv", delimiter=",", names=True)["learning_rate"]
     # 0.001 + (0.1 - 0.001) * (1 + cos(pi * t)) / 2 at a quarter, half, three quarters and all of the run.
-    assert rates == pytest.approx(
-        [0.001 + 0.099 * (1 + np.cos(np.pi * t / 4)) / 2 for t in range(1, 5)], rel=1e-4
-    )
+    assert rates == pytest.approx([0.001 + 0.099 * (1 + np.cos(np.pi * t / 4)) / 2 for t in range(1, 5)], rel=1e-4)
 
 
 def test_the_alphas_move(run):

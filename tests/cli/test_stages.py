@@ -27,9 +27,7 @@ def argv(npz, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_search_stopped_in_its_second_stage_ends_as_an_undisturbed_one(
-    argv, tmp_path, capsys, monkeypatch, stop_at
-):
+def test_a_search_stopped_in_its_second_stage_ends_as_an_undisturbed_one(argv, tmp_path, capsys, monkeypatch, stop_at):
     build = search.build
 
     def built(*args, **kwargs):

@@ -14,7 +14,7 @@ def images(count=3, side=5, channels=3):
 def cropped(image, top, left, pad, flip):
     """One image the slow way."""
     padded = np.pad(image, [(pad, pad), (pad, pad), (0, 0)])
-    part = padded[top:top + image.shape[0], left:left + image.shape[1]]
+    part = padded[top : top + image.shape[0], left : left + image.shape[1]]
     return part[:, ::-1] if flip else part
 
 
@@ -27,11 +27,13 @@ def draw(integer, bound):
 def test_crop_and_flip_against_slicing(flips):
     batch = images()
     corners = [(0, 0), (4, 1), (2, 2)]
-    draws = tf.constant([[draw(top, 5), draw(left, 5), 0.2 if flip else 0.7]
-                         for (top, left), flip in zip(corners, flips, strict=True)])
+    draws = tf.constant(
+        [[draw(top, 5), draw(left, 5), 0.2 if flip else 0.7] for (top, left), flip in zip(corners, flips, strict=True)]
+    )
     found = crop_and_flip(batch, draws, pad=2, flip=True)
-    expected = [cropped(image, top, left, 2, flip)
-                for image, (top, left), flip in zip(batch, corners, flips, strict=True)]
+    expected = [
+        cropped(image, top, left, 2, flip) for image, (top, left), flip in zip(batch, corners, flips, strict=True)
+    ]
     np.testing.assert_array_equal(found, expected)
 
 
@@ -54,12 +56,15 @@ def test_normalize_by_hand():
     assert found.dtype == tf.float32
 
 
-@pytest.mark.parametrize(("row", "column", "length", "rows", "columns"), [
-    (4, 4, 4, (2, 6), (2, 6)),  # centre 4: from 4 - 2 to 4 + 2
-    (0, 7, 4, (0, 2), (5, 8)),  # clipped at the top and on the right
-    (4, 4, 3, (3, 6), (3, 6)),
-    (0, 0, 1, (0, 1), (0, 1)),
-])
+@pytest.mark.parametrize(
+    ("row", "column", "length", "rows", "columns"),
+    [
+        (4, 4, 4, (2, 6), (2, 6)),  # centre 4: from 4 - 2 to 4 + 2
+        (0, 7, 4, (0, 2), (5, 8)),  # clipped at the top and on the right
+        (4, 4, 3, (3, 6), (3, 6)),
+        (0, 0, 1, (0, 1), (0, 1)),
+    ],
+)
 def test_cut_out_zeroes_a_clipped_square(row, column, length, rows, columns):
     found = cut_out(tf.ones((1, 8, 8, 2)), tf.constant([[draw(row, 8), draw(column, 8)]]), length)
     expected = np.ones((1, 8, 8, 2))
@@ -69,8 +74,9 @@ def test_cut_out_zeroes_a_clipped_square(row, column, length, rows, columns):
 
 def test_augmentation_does_everything_in_order():
     batch = images(count=2, side=8)
-    draws = tf.constant([[draw(0, 3), draw(2, 3), 0.1, draw(4, 8), draw(4, 8)],
-                         [draw(1, 3), draw(1, 3), 0.9, draw(0, 8), draw(0, 8)]])
+    draws = tf.constant(
+        [[draw(0, 3), draw(2, 3), 0.1, draw(4, 8), draw(4, 8)], [draw(1, 3), draw(1, 3), 0.9, draw(0, 8), draw(0, 8)]]
+    )
     found = Augmentation(MEAN, STD, pad=1, flip=True, cutout=2)(batch, draws).numpy()
     expected = np.stack([cropped(batch[0], 0, 2, 1, True), batch[1]])
     expected = (expected / 255 - MEAN) / STD

@@ -38,8 +38,12 @@ def test_a_folder_of_classes(tmp_path):
 
 
 def test_images_are_read_exactly_and_in_order_of_names(tmp_path):
-    expected = [picture(tmp_path / part / name / file, value=None)
-                for part in ("train", "test") for name in ("a", "b") for file in ("1.png", "2.bmp")]
+    expected = [
+        picture(tmp_path / part / name / file, value=None)
+        for part in ("train", "test")
+        for name in ("a", "b")
+        for file in ("1.png", "2.bmp")
+    ]
     splits = data.load(str(tmp_path), side=None)
     np.testing.assert_array_equal(splits.arrays["train"][0], expected[:4])
     np.testing.assert_array_equal(splits.arrays["test"][0], expected[4:])
@@ -59,8 +63,9 @@ def test_side(tmp_path, side, expected):
     assert (splits.arrays["train"][0] == 200).all()
 
 
-@pytest.mark.parametrize(("modes", "channels"), [(("L", "L"), 1), (("L", "RGB"), 3), (("RGBA", "RGB"), 3),
-                                                 (("LA", "L"), 1)])
+@pytest.mark.parametrize(
+    ("modes", "channels"), [(("L", "L"), 1), (("L", "RGB"), 3), (("RGBA", "RGB"), 3), (("LA", "L"), 1)]
+)
 def test_modes(tmp_path, modes, channels):
     for name, mode in zip("ab", modes, strict=True):
         for index in range(5):
@@ -197,30 +202,33 @@ def test_npz_statistics_of_the_training_split(tmp_path):
 X, Y = arrays()
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ({"a": X}, "missing: x, y. Received: a"),
-    ({"x": X}, "missing: y"),
-    ({"x_train": X, "y_train": Y}, "missing: x_test, y_test"),
-    ({"x": X, "y": Y[:-1]}, "x and y should be as many.*20 images, 19 labels"),
-    ({"x": X, "y": Y - 1}, "start at 0. Received: -1"),
-    ({"x": X, "y": Y + 0.5}, "integer.*float64"),
-    ({"x": X, "y": np.eye(4)[Y]}, r"integer.*float64 of shape \(20, 4\)"),
-    ({"x": X, "y": Y * 100}, "largest label 300, 20 images"),
-    ({"x": X, "y": Y * 0}, "at least two classes.*largest label 0"),
-    ({"x": X, "y": Y, "class_names": ["a", "b"]}, "labels in y should be below.*2. Received: 3"),
-    ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 1}, "labels in y_test.*4. Received: 4"),
-    ({"x_train": X, "y_train": Y, "x_test": X[:, :8, :8], "y_test": Y}, r"\(28, 28, 1\) in train, \(8, 8"),
-    ({"x_train": X, "y_train": Y, "x_test": X[:0], "y_test": Y[:0]}, "x_test"),
-    ({"x": X[0], "y": Y}, r"shape.*Received: \(28, 28\)"),
-    ({"x": X.astype(float), "y": Y}, "floats 0 to 1. Received: float64, 0.0 to 255.0"),
-    ({"x": X / 255 - 0.5, "y": Y}, "Received: float64, -0.5"),
-    ({"x": np.full((20, 8, 8), np.nan), "y": Y}, "nan"),
-    ({"x": X.astype(int) + 1, "y": Y}, "integers 0 to 255.*1 to 256"),
-    ({"x": X.astype(str), "y": Y}, "no number"),
-    ({"x": X.astype(object), "y": Y}, "not a readable .npz of plain arrays"),
-    ({"x": X[:, :8], "y": Y}, "square.*8x28"),
-    ({"x": np.zeros((20, 3, 32, 32), np.uint8), "y": Y}, "square.*3x32"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"a": X}, "missing: x, y. Received: a"),
+        ({"x": X}, "missing: y"),
+        ({"x_train": X, "y_train": Y}, "missing: x_test, y_test"),
+        ({"x": X, "y": Y[:-1]}, "x and y should be as many.*20 images, 19 labels"),
+        ({"x": X, "y": Y - 1}, "start at 0. Received: -1"),
+        ({"x": X, "y": Y + 0.5}, "integer.*float64"),
+        ({"x": X, "y": np.eye(4)[Y]}, r"integer.*float64 of shape \(20, 4\)"),
+        ({"x": X, "y": Y * 100}, "largest label 300, 20 images"),
+        ({"x": X, "y": Y * 0}, "at least two classes.*largest label 0"),
+        ({"x": X, "y": Y, "class_names": ["a", "b"]}, "labels in y should be below.*2. Received: 3"),
+        ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 1}, "labels in y_test.*4. Received: 4"),
+        ({"x_train": X, "y_train": Y, "x_test": X[:, :8, :8], "y_test": Y}, r"\(28, 28, 1\) in train, \(8, 8"),
+        ({"x_train": X, "y_train": Y, "x_test": X[:0], "y_test": Y[:0]}, "x_test"),
+        ({"x": X[0], "y": Y}, r"shape.*Received: \(28, 28\)"),
+        ({"x": X.astype(float), "y": Y}, "floats 0 to 1. Received: float64, 0.0 to 255.0"),
+        ({"x": X / 255 - 0.5, "y": Y}, "Received: float64, -0.5"),
+        ({"x": np.full((20, 8, 8), np.nan), "y": Y}, "nan"),
+        ({"x": X.astype(int) + 1, "y": Y}, "integers 0 to 255.*1 to 256"),
+        ({"x": X.astype(str), "y": Y}, "no number"),
+        ({"x": X.astype(object), "y": Y}, "not a readable .npz of plain arrays"),
+        ({"x": X[:, :8], "y": Y}, "square.*8x28"),
+        ({"x": np.zeros((20, 3, 32, 32), np.uint8), "y": Y}, "square.*3x32"),
+    ],
+)
 def test_npz_says_what_is_wrong(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as error:
         data.load(saved(tmp_path / "some.npz", **content))

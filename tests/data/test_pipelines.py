@@ -11,9 +11,14 @@ SIDE = 8
 def splits(train=50, valid=None, test=9):
     """Images whose every pixel is their own number, so that a batch tells what is in it."""
     counts = {"train": train, "valid": valid, "test": test}
-    arrays = {name: (np.tile(np.arange(count, dtype=np.uint8)[:, None, None, None], (1, SIDE, SIDE, 1)),
-                     (np.arange(count) % 3).astype(np.int32))
-              for name, count in counts.items() if count}
+    arrays = {
+        name: (
+            np.tile(np.arange(count, dtype=np.uint8)[:, None, None, None], (1, SIDE, SIDE, 1)),
+            (np.arange(count) % 3).astype(np.int32),
+        )
+        for name, count in counts.items()
+        if count
+    }
     return Splits(arrays, ("a", "b", "c"), (0.0,), (1 / 255,))
 
 
@@ -73,6 +78,7 @@ def test_every_order_is_about_equally_likely():
 def test_the_seed_decides():
     def made(seed):
         return content(splits().batches("train", 16, augment=True, cutout=4, seed=seed))
+
     assert_same(made(3), made(3))
     assert any((one != two).any() for one, two in zip(made(3)[0], made(4)[0], strict=True))
 
@@ -98,8 +104,8 @@ def test_the_middle_of_an_epoch_can_be_the_start():
 def test_augmentation_belongs_to_the_example_not_to_its_place():
     def by_number(batch_size, shuffle):
         dataset = splits().batches("train", batch_size, augment=True, seed=1, shuffle=shuffle)
-        return {number: image for images, _ in dataset
-                for number, image in zip(numbers(images), images, strict=True)}
+        return {number: image for images, _ in dataset for number, image in zip(numbers(images), images, strict=True)}
+
     one, other = by_number(16, True), by_number(7, False)
     assert set(one) == set(other) == set(range(50))
     for number, image in one.items():
@@ -232,18 +238,21 @@ def test_bilevel_takes_any_batched_datasets():
     assert first == [(0, 0), (4, 4), (8, 0)]
 
 
-@pytest.mark.parametrize(("train", "valid", "message"), [
-    (plain(batch=0), plain(), r"train should be batched.*\(8, 8, 1\)"),
-    (plain(), plain(batch=0), "valid should be batched"),
-    (plain(), plain(side=4), r"train with \(8, 8, 1\), valid with \(4, 4, 1\)"),
-    (plain().repeat(), plain(), "train needs at least one batch and a known length.*endless"),
-    (plain(), plain().take(0), "valid needs at least one batch.*no batch"),
-    (plain(), plain().map(lambda x, y: x), "valid should be tf.data of .images, labels."),
-    (plain().map(lambda x, y: (x, y, y)), plain(), "train should be tf.data of"),
-    (plain().map(lambda x, y: (x, (y, y))), plain(), "train should be tf.data of"),
-    ((np.ones((4, 8, 8, 1)), np.ones(4)), plain(), "train should be tf.data of.*Received: tuple"),
-    (None, plain(), "Received: NoneType"),
-])
+@pytest.mark.parametrize(
+    ("train", "valid", "message"),
+    [
+        (plain(batch=0), plain(), r"train should be batched.*\(8, 8, 1\)"),
+        (plain(), plain(batch=0), "valid should be batched"),
+        (plain(), plain(side=4), r"train with \(8, 8, 1\), valid with \(4, 4, 1\)"),
+        (plain().repeat(), plain(), "train needs at least one batch and a known length.*endless"),
+        (plain(), plain().take(0), "valid needs at least one batch.*no batch"),
+        (plain(), plain().map(lambda x, y: x), "valid should be tf.data of .images, labels."),
+        (plain().map(lambda x, y: (x, y, y)), plain(), "train should be tf.data of"),
+        (plain().map(lambda x, y: (x, (y, y))), plain(), "train should be tf.data of"),
+        ((np.ones((4, 8, 8, 1)), np.ones(4)), plain(), "train should be tf.data of.*Received: tuple"),
+        (None, plain(), "Received: NoneType"),
+    ],
+)
 def test_bilevel_says_what_is_wrong(train, valid, message):
     with pytest.raises(ValueError, match=message):
         bilevel(train, valid)

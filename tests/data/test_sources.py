@@ -10,6 +10,7 @@ from keras_pibnas import data
 def test_digits_at_their_own_size():
     digits = data.load("digits", side=8)
     from sklearn.datasets import load_digits
+
     stored = load_digits()
     images = np.concatenate([digits.arrays[name][0] for name in ("train", "test")])
     # 1797 images, four fifths for training: floor(0.8 * 1797) = 1437.
@@ -46,14 +47,17 @@ def test_digits_default_to_32_and_are_the_same_digits():
     np.testing.assert_allclose(found, expected, atol=0.5)  # rounded to integers
 
 
-@pytest.mark.parametrize(("name", "arguments", "message"), [
-    ("mnist", {}, "Unknown data set. Known: digits, cifar10, cifar100.*Received: 'mnist'"),
-    ("nowhere.npz", {}, "Received: 'nowhere.npz'"),
-    ("digits", {"side": 28}, "digits come with side 32, 16, 8. Received: side=28"),
-    ("digits", {"side": 0}, "at least 4 pixels, or None. Received: side=0"),
-    ("digits", {"side": 8.0}, "Received: side=8.0"),
-    ("digits", {"data_dir": "somewhere"}, "data_dir is for cifar10 and cifar100 only.*somewhere"),
-])
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("mnist", {}, "Unknown data set. Known: digits, cifar10, cifar100.*Received: 'mnist'"),
+        ("nowhere.npz", {}, "Received: 'nowhere.npz'"),
+        ("digits", {"side": 28}, "digits come with side 32, 16, 8. Received: side=28"),
+        ("digits", {"side": 0}, "at least 4 pixels, or None. Received: side=0"),
+        ("digits", {"side": 8.0}, "Received: side=8.0"),
+        ("digits", {"data_dir": "somewhere"}, "data_dir is for cifar10 and cifar100 only.*somewhere"),
+    ],
+)
 def test_load_says_what_is_wrong(name, arguments, message):
     with pytest.raises(ValueError, match=message):
         data.load(name, **arguments)
@@ -73,8 +77,10 @@ def test_missing_cifar_names_both_ways_to_get_it(tmp_path, monkeypatch, name, by
         monkeypatch.setenv("TFDS_DATA_DIR", str(expected))
     with pytest.raises(ValueError, match="not prepared") as error:
         data.load(name, data_dir=directory)
-    command = ("python -c \"import tensorflow_datasets as tfds; "
-               f"tfds.builder('{name}', data_dir='{expected}').download_and_prepare()\"")
+    command = (
+        'python -c "import tensorflow_datasets as tfds; '
+        f"tfds.builder('{name}', data_dir='{expected}').download_and_prepare()\""
+    )
     assert command in str(error.value)
     assert "point data_dir at" in str(error.value) and "\n" not in str(error.value)
     assert not expected.exists()
@@ -96,21 +102,31 @@ def write_records(path, records, kind):
 def prepare(root, name, names, train=20, test=10, version="3.0.2", kind="tfrecord", shape=(32, 32, 3), last="test"):
     """Writes a data set as tensorflow-datasets prepares it, and returns its arrays; images of 32x32 pixels."""
     import tensorflow_datasets as tfds
+
     folder = root / name / version
     folder.mkdir(parents=True)
-    features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=shape),
-                                           "label": tfds.features.ClassLabel(names=names)})
+    features = tfds.features.FeaturesDict(
+        {"image": tfds.features.Image(shape=shape), "label": tfds.features.ClassLabel(names=names)}
+    )
     features.save_config(str(folder))
     info = {"name": name, "version": version, "fileFormat": kind, "splits": []}
     arrays = {}
     for split, count in (("train", train), (last, test)):
         images = np.random.default_rng(count).integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
         arrays[split] = images, np.arange(count) % len(names)
-        records = [features.serialize_example({"image": image, "label": int(label)})
-                   for image, label in zip(*arrays[split], strict=True)]
+        records = [
+            features.serialize_example({"image": image, "label": int(label)})
+            for image, label in zip(*arrays[split], strict=True)
+        ]
         write_records(str(folder / f"{name}-{split}.{kind}-00000-of-00001"), records, kind)
-        info["splits"].append({"name": split, "shardLengths": [str(count)], "numBytes": "1",
-                               "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"})
+        info["splits"].append(
+            {
+                "name": split,
+                "shardLengths": [str(count)],
+                "numBytes": "1",
+                "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+            }
+        )
     (folder / "dataset_info.json").write_text(json.dumps(info))
     return arrays
 

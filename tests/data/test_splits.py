@@ -8,8 +8,10 @@ from keras_pibnas.data.stratify import stratified
 
 def splits(count=30, test=5):
     rng = np.random.default_rng(0)
-    arrays = {name: (rng.integers(0, 256, (size, 8, 8, 3), np.uint8), np.arange(size, dtype=np.int32) % 3)
-              for name, size in (("train", count), ("test", test))}
+    arrays = {
+        name: (rng.integers(0, 256, (size, 8, 8, 3), np.uint8), np.arange(size, dtype=np.int32) % 3)
+        for name, size in (("train", count), ("test", test))
+    }
     return Splits(arrays, ("a", "b", "c"), (0.5, 0.25, 0.0), (0.5, 0.25, 1.0))
 
 
@@ -63,17 +65,20 @@ def test_halves_only_once():
         splits().halves().halves()
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"split": "valid", "batch_size": 4}, "Unknown split 'valid'. Known: train, test; halves.. makes valid"),
-    ({"split": "dev", "batch_size": 4}, "Unknown split 'dev'. Known: train, test$"),
-    ({"split": "train", "batch_size": 31}, "images in train, 30. Received: batch_size=31"),
-    ({"split": "train", "batch_size": 0}, "Received: batch_size=0"),
-    ({"split": "test", "batch_size": 6, "drop_remainder": True}, "images in test, 5. Received: batch_size=6"),
-    ({"split": "train", "batch_size": 4, "cutout": 9}, "images' side, 8. Received: 9"),
-    ({"split": "train", "batch_size": 4, "cutout": -1}, "Received: -1"),
-    ({"split": "train", "batch_size": 4, "initial_epoch": -1}, "initial_epoch=-1"),
-    ({"split": "train", "batch_size": 4, "initial_step": 8}, "steps 0 to 7. Received: .*initial_step=8"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": "valid", "batch_size": 4}, "Unknown split 'valid'. Known: train, test; halves.. makes valid"),
+        ({"split": "dev", "batch_size": 4}, "Unknown split 'dev'. Known: train, test$"),
+        ({"split": "train", "batch_size": 31}, "images in train, 30. Received: batch_size=31"),
+        ({"split": "train", "batch_size": 0}, "Received: batch_size=0"),
+        ({"split": "test", "batch_size": 6, "drop_remainder": True}, "images in test, 5. Received: batch_size=6"),
+        ({"split": "train", "batch_size": 4, "cutout": 9}, "images' side, 8. Received: 9"),
+        ({"split": "train", "batch_size": 4, "cutout": -1}, "Received: -1"),
+        ({"split": "train", "batch_size": 4, "initial_epoch": -1}, "initial_epoch=-1"),
+        ({"split": "train", "batch_size": 4, "initial_step": 8}, "steps 0 to 7. Received: .*initial_step=8"),
+    ],
+)
 def test_batches_say_what_is_wrong(arguments, message):
     with pytest.raises(ValueError, match=message):
         splits().batches(**arguments)

@@ -6,9 +6,7 @@ import tensorflow as tf
 
 import keras_pibnas as kp
 
-SPACE = kp.spaces.SearchSpace(
-    "small", ("none", "skip_connect", "max_pool_3x3", "dil_conv_3x3"), pool_norm=True
-)
+SPACE = kp.spaces.SearchSpace("small", ("none", "skip_connect", "max_pool_3x3", "dil_conv_3x3"), pool_norm=True)
 
 
 def images(count, seed):

@@ -87,9 +87,7 @@ def test_copies_of_the_devices_stay_equal(results, what):
 
 def test_float32_kernels(results):
     got = results["float32"]
-    np.testing.assert_allclose(
-        got["two"], got["one"], atol=2e-3
-    )  # 100 has 1e-5 of rounding, a deviation is 0.3
+    np.testing.assert_allclose(got["two"], got["one"], atol=2e-3)  # 100 has 1e-5 of rounding, a deviation is 0.3
     np.testing.assert_allclose(got["state_two"], got["state_one"], rtol=1e-3)
 
 

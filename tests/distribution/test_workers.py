@@ -32,9 +32,7 @@ def free_ports():
 def both(what, folder):
     """(exit status, error output, results or None) of both processes."""
     port, paths = free_ports(), [folder / f"{what}{i}.npz" for i in range(2)]
-    commands = [
-        [sys.executable, HERE / "two_workers.py", what, str(i), str(port), paths[i]] for i in range(2)
-    ]
+    commands = [[sys.executable, HERE / "two_workers.py", what, str(i), str(port), paths[i]] for i in range(2)]
     started = [subprocess.Popen(c, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) for c in commands]
     errors = [process.communicate()[1] for process in started]
     read = [np.load(p, allow_pickle=True)["results"].item() if p.exists() else None for p in paths]
@@ -60,9 +58,7 @@ def alone(tmp_path_factory):
         "results = {'training': one, 'search': two}\n"
         "numpy.savez(sys.argv[1], results=numpy.array(results, dtype=object))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, path], cwd=HERE, capture_output=True, text=True, env=ENVIRONMENT
-    )
+    done = subprocess.run([sys.executable, "-c", code, path], cwd=HERE, capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr[-3000:]
     return np.load(path, allow_pickle=True)["results"].item()
 
@@ -97,9 +93,7 @@ def test_keras_still_needs_help(workers, what):
 def test_a_worker_that_dies_ends_the_other_with_a_clear_line(tmp_path):
     (status, _, results), (died, _, nothing) = both("death", tmp_path)
     assert (status, died, nothing) == (0, -9, None)
-    assert results["error"].startswith(
-        "A worker of this cluster is gone, so the others end: start all of them again"
-    )
+    assert results["error"].startswith("A worker of this cluster is gone, so the others end: start all of them again")
 
 
 def test_cluster(monkeypatch):

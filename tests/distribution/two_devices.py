@@ -83,9 +83,7 @@ def fits(strategy, make, data):
 
 
 def copies(model):
-    return {
-        f"{i}:{v.path}": v.value.values for i, v in enumerate(model.weights) if hasattr(v.value, "values")
-    }
+    return {f"{i}:{v.path}": v.value.values for i, v in enumerate(model.weights) if hasattr(v.value, "values")}
 
 
 def spread(values):
@@ -107,9 +105,7 @@ def in_float32(strategy):
         two.built = True
     run = tf.function(lambda x: two(x, training=True), autograph=False)
     got = strategy.run(run, (split(strategy, (x, x), 4)[0],))
-    states = {
-        f"state_{name}": np.array(op.batch_norm.moving_variance) for name, op in (("one", one), ("two", two))
-    }
+    states = {f"state_{name}": np.array(op.batch_norm.moving_variance) for name, op in (("one", one), ("two", two))}
     return {"one": np.array(want), "two": np.concatenate([np.array(y) for y in got.values]), **states}
 
 

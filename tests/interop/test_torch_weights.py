@@ -57,9 +57,7 @@ def test_state_dict(blank, weights):
 
 def test_module_prefix_under_state_dict(blank, weights):
     counted = weights | {"stem.1.num_batches_tracked": np.array(3)}
-    kp.interop.load_torch_weights(
-        blank, {"state_dict": {f"module.{key}": value for key, value in counted.items()}}
-    )
+    kp.interop.load_torch_weights(blank, {"state_dict": {f"module.{key}": value for key, value in counted.items()}})
     check_loaded(blank, weights)
 
 
@@ -97,17 +95,13 @@ def test_arrays_without_a_place(blank, weights):
 
 
 def test_misshaped_array(blank, weights):
-    with pytest.raises(
-        ValueError, match=r"classifier.weight has the wrong shape.*Expected \(64, 10\).*\(64, 9\)"
-    ):
+    with pytest.raises(ValueError, match=r"classifier.weight has the wrong shape.*Expected \(64, 10\).*\(64, 9\)"):
         kp.interop.load_torch_weights(blank, weights | {"classifier.weight": np.zeros((9, 64), "float32")})
     assert all_blank(blank)
 
 
 def test_an_auxiliary_head_is_left_aside_where_the_model_has_none(blank, weights):
-    kp.interop.load_torch_weights(
-        blank, weights | {"auxiliary_head.features.2.weight": np.zeros((128, 64, 1, 1))}
-    )
+    kp.interop.load_torch_weights(blank, weights | {"auxiliary_head.features.2.weight": np.zeros((128, 64, 1, 1))})
     check_loaded(blank, weights)
 
 
@@ -121,9 +115,7 @@ def test_auxiliary_head(weights):
         "classifier.bias": (10,),
     }
     for norm, channels in (("features.3", 128), ("features.6", 768)):
-        shapes |= {
-            f"{norm}.{part}": (channels,) for part in ("weight", "bias", "running_mean", "running_var")
-        }
+        shapes |= {f"{norm}.{part}": (channels,) for part in ("weight", "bias", "running_mean", "running_var")}
     head = {f"auxiliary_head.{name}": generator.normal(size=shape) for name, shape in shapes.items()}
     kp.interop.load_torch_weights(model, weights | head)
     layer = model.get_layer("auxiliary")

@@ -28,9 +28,7 @@ def test_training_output_and_moving_statistics():
     np.testing.assert_allclose(y, (x - mean) / np.sqrt(variance + 1e-5), atol=1e-5)
     count = 3 * 4 * 5
     np.testing.assert_allclose(norm.moving_mean, 0.9 * 0.0 + 0.1 * mean, atol=1e-6)
-    np.testing.assert_allclose(
-        norm.moving_variance, 0.9 * 1.0 + 0.1 * variance * count / (count - 1), rtol=1e-5
-    )
+    np.testing.assert_allclose(norm.moving_variance, 0.9 * 1.0 + 0.1 * variance * count / (count - 1), rtol=1e-5)
 
 
 def test_inference_assigns_nothing():
@@ -57,18 +55,14 @@ def test_momentum_and_epsilon():
 
 def test_one_value_a_channel_has_no_variance():
     norm = BatchNorm()
-    np.testing.assert_array_equal(
-        norm(np.ones((1, 1, 1, 2), "float32"), training=True), np.zeros((1, 1, 1, 2))
-    )
+    np.testing.assert_array_equal(norm(np.ones((1, 1, 1, 2), "float32"), training=True), np.zeros((1, 1, 1, 2)))
     np.testing.assert_allclose(norm.moving_variance, (0.9, 0.9))
 
 
 def test_mix_multiplies_blocks_of_channels():
     x = images(2, 3, 3, 6)
     want = np.array(BatchNorm()(x, training=True)) * np.repeat((0.5, 2.0, -1.0), 2)
-    np.testing.assert_allclose(
-        BatchNorm()(x, weights=tf.constant((0.5, 2.0, -1.0)), training=True), want, atol=1e-5
-    )
+    np.testing.assert_allclose(BatchNorm()(x, weights=tf.constant((0.5, 2.0, -1.0)), training=True), want, atol=1e-5)
 
 
 def test_large_mean_and_small_variance():
@@ -109,9 +103,7 @@ def test_folded_inference_equals_the_two_layers():
 
 def test_second_derivative():
     """d2/dx2 in a direction, against central differences of the gradient, float64."""
-    x, weighting, direction = (
-        tf.constant(np.random.default_rng(seed).normal(size=(3, 2, 2, 2))) for seed in range(3)
-    )
+    x, weighting, direction = (tf.constant(np.random.default_rng(seed).normal(size=(3, 2, 2, 2))) for seed in range(3))
     norm = BatchNorm(dtype="float64")
 
     def gradient(x):
@@ -195,7 +187,5 @@ print("equal")
 
 def test_two_replicas_of_unequal_size_see_one_batch():
     """4 and 2 images on two replicas: output and moving statistics of the batch of 6."""
-    done = subprocess.run(
-        [sys.executable, "-c", TWO_REPLICAS], capture_output=True, text=True, env=os.environ
-    )
+    done = subprocess.run([sys.executable, "-c", TWO_REPLICAS], capture_output=True, text=True, env=os.environ)
     assert done.stdout.strip() == "equal", done.stderr

@@ -88,9 +88,7 @@ def test_branches_are_so_many_ops(name, extra, strides, branches):
     """Output and moving statistics of E branches are those of E ops."""
     x = images(2, 7, 6, 4)
     op = make(name, 4, x.shape, strides=strides, branches=branches, affine=not extra, **extra)
-    singles = [
-        make(name, 4, (2, 7, 6, 4), strides=strides, affine=not extra, **extra) for _ in range(branches)
-    ]
+    singles = [make(name, 4, (2, 7, 6, 4), strides=strides, affine=not extra, **extra) for _ in range(branches)]
     for seed, single in enumerate(singles):
         randomize(single, seed)
     join(op, singles)
@@ -288,8 +286,7 @@ def test_fast_path_equals_plain_form(name, extra, strides, monkeypatch):
         gradients = all_gradients(op, x, values, mix, weighting)
         second = hessian_vector_product(op, x, values, mix, weighting, vectors)
         outputs = [
-            op.stateless_call(values[1:], state, x, weights=mix[4:], training=training)
-            for training in (False, True)
+            op.stateless_call(values[1:], state, x, weights=mix[4:], training=training) for training in (False, True)
         ]
         return outputs, gradients, second
 

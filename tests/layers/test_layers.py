@@ -171,13 +171,9 @@ def directional(function, x, direction):
 
 
 def test_layer_norm_second_derivative():
-    x, weighting, direction = (
-        tf.constant(images(2, 2, 2, 4, seed=seed, dtype="float64")) for seed in range(3)
-    )
+    x, weighting, direction = (tf.constant(images(2, 2, 2, 4, seed=seed, dtype="float64")) for seed in range(3))
     norm = LayerNorm(dtype="float64")
-    exact, difference = directional(
-        lambda x: tf.reduce_sum(tf.nn.softplus(norm(x) * weighting)), x, direction
-    )
+    exact, difference = directional(lambda x: tf.reduce_sum(tf.nn.softplus(norm(x) * weighting)), x, direction)
     assert float(tf.norm(exact - difference) / tf.norm(difference)) < 1e-6
 
 
@@ -188,9 +184,7 @@ def test_pools(strides):
     for pool, reduce in ((max_pool, np.max), (average_pool, np.mean)):
         want = np.stack(
             [
-                np.stack(
-                    [reduce(x[:, max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2], (1, 2)) for j in range(6)], 1
-                )
+                np.stack([reduce(x[:, max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2], (1, 2)) for j in range(6)], 1)
                 for i in range(5)
             ],
             1,

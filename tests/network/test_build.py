@@ -106,9 +106,7 @@ def test_another_process_loads_it(tmp_path, loaded):
     loaded.save(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", IMAGES)
     command = [sys.executable, "-c", LOAD, *(tmp_path / name for name in ("model.keras", "x.npy", "y.npy"))]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ, cwd=Path(__file__).parents[2]
-    )
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), loaded(IMAGES))
 

@@ -15,9 +15,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 ARRAYS = np.load(GOLDEN / "supernet_darts_C4_L3.npz")
 SMOOTH = np.load(GOLDEN / "supernet_smooth_C4_L3.npz")
 STATE = {key.removeprefix("sd/"): ARRAYS[key] for key in ARRAYS.files if key.startswith("sd/")}
-TRAIN, VALID = (
-    (ARRAYS[f"x_{part}_nchw"].transpose(0, 2, 3, 1), ARRAYS[f"y_{part}"]) for part in ("train", "val")
-)
+TRAIN, VALID = ((ARRAYS[f"x_{part}_nchw"].transpose(0, 2, 3, 1), ARRAYS[f"y_{part}"]) for part in ("train", "val"))
 ETA = float(ARRAYS["hyper_eta_wd_r"][0])
 
 

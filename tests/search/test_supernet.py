@@ -10,9 +10,7 @@ import tensorflow as tf
 import keras_pibnas as kp
 from keras_pibnas.search import check
 
-SPACE = kp.spaces.SearchSpace(
-    "small", ("none", "skip_connect", "max_pool_3x3", "dil_conv_3x3"), pool_norm=True
-)
+SPACE = kp.spaces.SearchSpace("small", ("none", "skip_connect", "max_pool_3x3", "dil_conv_3x3"), pool_norm=True)
 
 
 def data(seed=0, count=6, side=8, classes=3):
@@ -84,9 +82,7 @@ def test_published_weight_counts(space, stem, count):
 
 
 def test_alphas_start_small_and_seeded():
-    alphas = [
-        np.concatenate(numbers(kp.Supernet("darts", channels=2, layers=2, seed=s).alphas)) for s in (1, 1, 2)
-    ]
+    alphas = [np.concatenate(numbers(kp.Supernet("darts", channels=2, layers=2, seed=s).alphas)) for s in (1, 1, 2)]
     assert_equal([alphas[0]], [alphas[1]])
     assert (alphas[0] != alphas[2]).all()
     assert 0.8e-3 < alphas[0].std() < 1.2e-3  # 224 values of deviation 1e-3
@@ -103,9 +99,7 @@ def test_train_step_is_algorithm_1(eagerly):
     assert_equal(before, numbers(supernet.variables))
     alphas = [
         alpha - 0.01 * g / (np.abs(g) + 1e-8)  # the first step of Adam: both corrected moments are g
-        for alpha, g in (
-            (a, np.array(g) + 1e-3 * a) for a, g in zip(numbers(supernet.alphas), gradient, strict=True)
-        )
+        for alpha, g in ((a, np.array(g) + 1e-3 * a) for a, g in zip(numbers(supernet.alphas), gradient, strict=True))
     ]
     weights = numbers(supernet.network.trainable_variables)
     kernel = supernet.network.stem.kernel.numpy()
@@ -116,9 +110,7 @@ def test_train_step_is_algorithm_1(eagerly):
     assign(supernet.alphas, kept)
     assert_equal(before, numbers(supernet.variables))
     norm = np.sqrt(sum(np.sum(np.square(g)) for g in slope))
-    weights = [
-        w - 0.1 * (np.array(g) * 5.0 / max(norm, 5.0) + 3e-4 * w) for w, g in zip(weights, slope, strict=True)
-    ]
+    weights = [w - 0.1 * (np.array(g) * 5.0 / max(norm, 5.0) + 3e-4 * w) for w, g in zip(weights, slope, strict=True)]
 
     logs = supernet.train_step((TRAIN, VALID))
     for got, want in zip(numbers(supernet.alphas), alphas, strict=True):
@@ -126,9 +118,7 @@ def test_train_step_is_algorithm_1(eagerly):
     for got, want in zip(numbers(supernet.network.trainable_variables), weights, strict=True):
         np.testing.assert_allclose(got, want, atol=1e-4)
     convolved = keras.ops.conv(TRAIN[0], kernel, padding="same").numpy()
-    np.testing.assert_allclose(
-        supernet.network.stem.norm.moving_mean, 0.1 * convolved.mean((0, 1, 2)), atol=1e-5
-    )
+    np.testing.assert_allclose(supernet.network.stem.norm.moving_mean, 0.1 * convolved.mean((0, 1, 2)), atol=1e-5)
     variance = convolved.var((0, 1, 2), ddof=1)
     np.testing.assert_allclose(supernet.network.stem.norm.moving_variance, 0.9 + 0.1 * variance, rtol=1e-4)
     np.testing.assert_allclose(logs["loss"], seen.loss, rtol=1e-3)
@@ -308,9 +298,7 @@ def test_save_and_load(fitted, tmp_path):
     finally:
         tf.config.run_functions_eagerly(False)
     assert losses[1] > 0.0
-    for one, other in zip(
-        numbers(supernet.trainable_variables), numbers(again.trainable_variables), strict=True
-    ):
+    for one, other in zip(numbers(supernet.trainable_variables), numbers(again.trainable_variables), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
@@ -339,9 +327,7 @@ def test_other_shapes(settings, eagerly):
     supernet.compile()
     height, width, _ = supernet.settings["input_shape"]
     generator = np.random.default_rng(0)
-    batches = [
-        (generator.normal(size=(4, height, width, 3)).astype("float32"), np.arange(4) % 3) for _ in range(2)
-    ]
+    batches = [(generator.normal(size=(4, height, width, 3)).astype("float32"), np.arange(4) % 3) for _ in range(2)]
     before = numbers(supernet.trainable_variables)
     assert np.isfinite(float(supernet.train_step(tuple(batches))["loss"]))
     after = numbers(supernet.trainable_variables)
@@ -360,9 +346,7 @@ def test_ops_of_users_and_one_layer_an_edge(registry, eagerly):
     # Not of one pixel: TensorFlow's oneDNN kernel then writes out of bounds with one thread an op (README.md).
     factory = lambda channels, strides, affine, **kwargs: keras.layers.Conv2D(channels, 3, strides, "same", **kwargs)  # noqa: E501, E731
     kp.spaces.register_op("plain", factory)
-    supernet = small(
-        space=kp.spaces.register("with_plain", ("none", "skip_connect", "plain")), layers=2, order=1
-    )
+    supernet = small(space=kp.spaces.register("with_plain", ("none", "skip_connect", "plain")), layers=2, order=1)
     supernet.compile()
     gradient = supernet.alpha_gradients(TRAIN, VALID)[1]
     assert (np.abs(gradient[:, 2]) > 0).all()

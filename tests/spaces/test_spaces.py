@@ -110,18 +110,12 @@ def test_unknown_names():
 
 
 def test_register(registry):
-    kp.spaces.register_op(
-        "narrow", lambda channels, **kwargs: kp.layers.SepConv(channels, kernel_size=1, **kwargs)
-    )
+    kp.spaces.register_op("narrow", lambda channels, **kwargs: kp.layers.SepConv(channels, kernel_size=1, **kwargs))
     space = kp.spaces.register("mine", ("none", "narrow"))
-    assert kp.spaces.get("mine") is space and space == kp.spaces.SearchSpace(
-        "mine", ("none", "narrow"), False
-    )
+    assert kp.spaces.get("mine") is space and space == kp.spaces.SearchSpace("mine", ("none", "narrow"), False)
     assert "mine" in kp.spaces.names() and "narrow" in kp.spaces.op_names()
     assert kp.spaces.build_op("narrow", 4).kernel_size == 1
-    assert kp.Genotype.parse(
-        "Genotype(normal=[('narrow', 0), ('narrow', 1)], reduce=[('narrow', 0), ('narrow', 1)])"
-    )
+    assert kp.Genotype.parse("Genotype(normal=[('narrow', 0), ('narrow', 1)], reduce=[('narrow', 0), ('narrow', 1)])")
 
 
 def test_register_twice(registry):
@@ -157,9 +151,7 @@ def test_a_keras_layer_may_be_an_op(registry):
     """A factory that takes strides and affine among anything else gets a layer of its own an edge."""
     kp.spaces.register_op(
         "blur",
-        lambda channels, strides, affine, **kwargs: keras.layers.AveragePooling2D(
-            3, strides, "same", **kwargs
-        ),
+        lambda channels, strides, affine, **kwargs: keras.layers.AveragePooling2D(3, strides, "same", **kwargs),
     )
     op = kp.spaces.build_op("blur", 4, strides=2, branches=2)
     assert op(keras.ops.ones((1, 6, 6, 4))).shape == (1, 3, 3, 8)

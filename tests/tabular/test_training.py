@@ -60,9 +60,7 @@ def test_weights_start_from_seed_and_name_as_build_network_draws_them():
     assert shared
     for layer in shared:
         twin = first.get_layer(layer.name)
-        for a, b, other in zip(
-            initial_values(layer, 1), initial_values(twin, 1), initial_values(twin, 2), strict=True
-        ):
+        for a, b, other in zip(initial_values(layer, 1), initial_values(twin, 1), initial_values(twin, 2), strict=True):
             np.testing.assert_array_equal(a, b)
             assert np.ptp(a) == 0 or not np.array_equal(a, other)
     # A 1x1 convolution of 8 channels: U(+-8^-1/2), of which 32 values come near the bound.

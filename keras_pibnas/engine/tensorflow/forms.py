@@ -39,7 +39,7 @@ def op_form(op):
 
 
 def _name(layer):
-    """"layers.SepConv" of that class; a class that is not of this package has none, also where it is derived."""
+    """ "layers.SepConv" of that class; a class that is not of this package has none, also where it is derived."""
     package, _, module = type(layer).__module__.partition(".")
     return f"{module.partition('.')[0]}.{type(layer).__name__}" if package == "keras_pibnas" else None
 

@@ -550,4 +550,3 @@ def _over_deviation(x, scale, variance, epsilon):
 
 def _scaled(x, scale):
     return scaled(x, tf.cast(scale, x.dtype))
-

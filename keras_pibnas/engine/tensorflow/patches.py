@@ -50,9 +50,7 @@ def _fold(g, size, strides, dilation, sides):
 def _add_slices(g, axis, side, size, strides, dilation):
     reach = dilation * (size - 1)
     parts = [_spread(part, axis, strides) for part in tf.split(g, size, -1)]
-    total = tf.add_n(
-        [_pad(part, axis, step * dilation, reach - step * dilation) for step, part in enumerate(parts)]
-    )
+    total = tf.add_n([_pad(part, axis, step * dilation, reach - step * dilation) for step, part in enumerate(parts)])
     start = reach // 2  # a spread odd side ends with a zero too many
     return total[:, start : start + side] if axis == 1 else total[:, :, start : start + side]
 
