@@ -11,6 +11,7 @@ from keras import ops, tree
 
 from keras_pibnas import engine, optimizers
 from keras_pibnas.engine.replicas import on_real_images, replica_count, replica_mean, replica_sum
+from keras_pibnas.keras_private import all_layers, distributed_spec
 from keras_pibnas.layers import BatchNorm
 from keras_pibnas.training.batches import check_batch, with_images, wrong_sizes
 
@@ -236,7 +237,7 @@ class ReplicatedMixin:
         return self._update_metrics(x, y, y_pred, sample_weight, loss)
 
     def _agree_on_statistics(self, images):
-        layers = [layer for layer in self._flatten_layers() if isinstance(layer, BatchNorm)]
+        layers = [layer for layer in all_layers(self) if isinstance(layer, BatchNorm)]
         norms = [layer for layer in layers if layer.trainable and not layer.synchronized]
         variables = [variable for layer in norms for variable in layer.non_trainable_variables]
         if variables:
@@ -285,7 +286,7 @@ class ReplicatedMixin:
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Builds metrics, loss and optimizer before a step is traced; made within, they would have it traced twice."""
         if iterator is not None:
-            data_batch = tree.map_structure(_one_replica, iterator._distributed_dataset.element_spec)
+            data_batch = tree.map_structure(_one_replica, distributed_spec(iterator))
         if not all(part is None or hasattr(part, "shape") for part in tree.flatten(data_batch)):
             return  # lists of numbers
         with self.distribute_strategy.scope():

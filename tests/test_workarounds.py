@@ -61,6 +61,18 @@ def test_keras_sends_grouped_convolutions_through_xla():
         assert not xla_functions(kp.engine.kernels.convolution, *shapes)
 
 
+HOOKS = {
+    keras.Model: ("_symbolic_build", "_maybe_symbolic_build", "_flatten_layers"),
+    keras.Optimizer: ("_backend_update_step", "_clip_gradients", "_all_reduce_sum_gradients", "_get_variable_index"),
+}
+
+
+@pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner, names in HOOKS.items() for name in names])
+def test_keras_still_has_the_hooks_that_are_overridden(owner, name):
+    """keras_private.py names them."""
+    assert callable(getattr(owner, name))
+
+
 class Model(keras.Model):
     def __init__(self):
         super().__init__()

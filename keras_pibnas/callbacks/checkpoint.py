@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_pibnas.distribution import cluster
+from keras_pibnas.keras_private import begin_at
 from keras_pibnas.runs.files import is_chief
 from keras_pibnas.runs.snapshot import keep_newest, newest_snapshot, no_space, snapshot_path, write_snapshot
 from keras_pibnas.runs.state import CheckpointError, build_optimizers, not_finite, read_state, set_state
@@ -190,8 +191,9 @@ class Checkpoint(keras.callbacks.Callback):
             callback.set_state(state)
         self.last, self._before, self.pending = path, meta["seconds"], (arrays, meta)
         epochs = self.params["epochs"]
-        self.model._initial_epoch = epochs if meta["stopped"] else meta["epoch"]
-        ended = self.model._initial_epoch >= epochs
+        first = epochs if meta["stopped"] else meta["epoch"]
+        begin_at(self.model, first)
+        ended = first >= epochs
         place = "the run has ended" if ended else f"epoch {meta['epoch'] + 1}, step {meta['step'] + 1}"
         self.write(f"Going on from {path}: {place}")
 
@@ -240,7 +242,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _end(self):
         self._before, self._begun = self.seconds, None
-        self.model._initial_epoch, self.pending = None, None
+        begin_at(self.model, None)
+        self.pending = None
         if self.position is not None:
             self.position.moves, self.position.step = True, 0
         self.signals.release()

@@ -6,6 +6,7 @@ from math import prod
 import keras
 
 from keras_pibnas.costs import blocks, keras_layers, ops
+from keras_pibnas.keras_private import call_nodes, functional_graph
 
 # Layer class -> handler: (layer, input shape, output shape) -> (MACs, extra). A new layer is one function and one line.
 HANDLERS = keras_layers.HANDLERS | blocks.HANDLERS | ops.HANDLERS
@@ -91,7 +92,7 @@ def calls_of(model: keras.Model) -> dict:
         >>> {layer.name: len(calls) for layer, calls in kp.costs.calls_of(model).items()}["convolution"]
         1
     """
-    graph = (model._functional if model.built else None) if isinstance(model, keras.Sequential) else model
+    graph = (functional_graph(model) if model.built else None) if isinstance(model, keras.Sequential) else model
     if not hasattr(graph, "operations"):
         raise ValueError(
             "complexity counts functional models, and sequential ones that are built. "
@@ -102,9 +103,8 @@ def calls_of(model: keras.Model) -> dict:
             f"MACs depend on the size of the input, which is open. Received: {graph.inputs[0].shape} of {model.name!r}"
         )
     calls = {operation: [] for operation in graph.operations}
-    for nodes in graph._nodes_by_depth.values():
-        for node in nodes:
-            calls[node.operation].append(node)
+    for node in call_nodes(graph):
+        calls[node.operation].append(node)
     return calls
 
 

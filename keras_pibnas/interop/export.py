@@ -14,6 +14,7 @@ from keras import ops
 
 from keras_pibnas.engine.kernels import portable
 from keras_pibnas.interop import export_runtimes as runtimes
+from keras_pibnas.keras_private import all_layers
 
 # Format -> what must be importable to write and to run it, beyond the package's own requirements.
 NEEDS = {
@@ -142,7 +143,7 @@ def in_float32(model: keras.Model) -> keras.Model:
         >>> kp.interop.in_float32(model) is model
         True
     """
-    if all(layer.dtype_policy.name == "float32" for layer in model._flatten_layers()):
+    if all(layer.dtype_policy.name == "float32" for layer in all_layers(model)):
         return model
     copy = type(model).from_config(_with_float32(model.get_config()))
     copy.set_weights([ops.convert_to_numpy(ops.cast(weight, "float32")) for weight in model.weights])

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_pibnas.keras_private import all_layers
 from keras_pibnas.layers.op import Op
 from keras_pibnas.layers.stateless import FixedSeed
 
@@ -55,4 +56,4 @@ class DroppedIdentity(Op):
 
 def dropped_identities(model) -> list[DroppedIdentity]:
     """Those of a model, in the order in which they were made."""
-    return [layer for layer in model._flatten_layers() if isinstance(layer, DroppedIdentity)]
+    return [layer for layer in all_layers(model) if isinstance(layer, DroppedIdentity)]

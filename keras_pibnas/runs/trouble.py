@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_pibnas.keras_private import own_learning_rate
 from keras_pibnas.schedules import Scaled
 
 
@@ -105,7 +106,7 @@ def scale_rate(model, factor, already=1.0):
         already: the factor that the optimizer's rate, where it is a variable, holds now.
     """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of a LossScaleOptimizer
-    rate = optimizer._learning_rate  # `learning_rate` is a schedule's value at the present step only.
+    rate = own_learning_rate(optimizer)
     if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         optimizer.learning_rate = float(keras.ops.convert_to_numpy(rate)) * factor / already
     elif factor != getattr(rate, "factor", 1.0):

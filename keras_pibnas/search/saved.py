@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_pibnas.keras_private import all_layers
+
 
 class SavedSupernet:
     """A supernet's configurations: beside its arguments, what is frozen, and how far the search is."""
@@ -17,12 +19,12 @@ class SavedSupernet:
 
     def _frozen(self):
         """What of `trainable` is False: {"layers": places among all layers, "architecture": places}."""
-        layers, architecture = list(self._flatten_layers()), self.architecture
+        layers, architecture = all_layers(self), self.architecture
         places = [[i for i, part in enumerate(parts) if not part.trainable] for parts in (layers, architecture)]
         return dict(zip(("layers", "architecture"), places, strict=True))
 
     def _freeze(self, places):
-        for name, parts in (("layers", self._flatten_layers()), ("architecture", self.architecture)):
+        for name, parts in (("layers", all_layers(self)), ("architecture", self.architecture)):
             for i, part in enumerate(parts if places[name] else ()):
                 part.trainable = i not in places[name]
 

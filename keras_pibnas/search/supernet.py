@@ -12,6 +12,7 @@ from keras_pibnas import engine, optimizers, spaces
 from keras_pibnas.distribution import CompiledStepMixin, global_part
 from keras_pibnas.engine.interface import value_of
 from keras_pibnas.engine.replicas import on_real_images, replica_mean, replica_sum
+from keras_pibnas.keras_private import all_layers
 from keras_pibnas.layers.dropped_identity import dropped_identities
 from keras_pibnas.methods import ALPHA_STEP, PERTURBATION, WEIGHT_STEP, Method, Projected, cells_of
 from keras_pibnas.methods.projection import Decided
@@ -374,7 +375,7 @@ class Supernet(SharedWeights, SavedSupernet, CompiledStepMixin, keras.Model):
 
     def _agreed(self, batch, statistics):
         """Moved statistics that all replicas agree on: their mean. What is frozen has not moved."""
-        frozen = {id(v) for layer in self.network._flatten_layers() if not layer.trainable for v in layer.variables}
+        frozen = {id(v) for layer in all_layers(self.network) if not layer.trainable for v in layer.variables}
         moved = [id(v) not in frozen for v in self.network.non_trainable_variables]
         shares = [m and keras.backend.is_float_dtype(s.dtype) for m, s in zip(moved, statistics, strict=True)]
         means = replica_mean([v for v, has in zip(statistics, shares, strict=True) if has], ops.shape(batch[0])[0])

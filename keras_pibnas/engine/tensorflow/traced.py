@@ -19,6 +19,7 @@ from keras_pibnas.engine.tensorflow import kernels
 from keras_pibnas.engine.tensorflow.forms import BundleForm
 from keras_pibnas.engine.tensorflow.grouped_variables import like
 from keras_pibnas.engine.tensorflow.shared import Shared, Traced
+from keras_pibnas.keras_private import all_layers
 
 _WITHOUT_WEIGHTS = contextvars.ContextVar("whether no gradients by weights are built", default=False)
 _REMATERIALIZE = contextvars.ContextVar("whether only inputs of layers are stored", default=False)
@@ -138,7 +139,7 @@ def _trace(form, signature, inputs, dual):
 def _frozen(layer):
     """For each of the layers within, whether it is frozen: its normalizations then use moving statistics."""
     parts = getattr(layer, "layers", (layer,))
-    return tuple(not inner.trainable for part in parts for inner in part._flatten_layers())
+    return tuple(not inner.trainable for part in parts for inner in all_layers(part))
 
 
 def _signature(weights, state, inputs, dynamic, any_side):
