@@ -40,6 +40,7 @@ def build_parser():
     parser.add_argument(
         "--skip-limit", type=flags.positive, help="skip connections in the normal cell that end a search; DARTS+: 2"
     )
+    parser.add_argument("--eigenvalue-stop", **flags.CURVATURE_FLAGS["eigenvalue_stop"])
     parser.add_argument("--resume", metavar="DIR", help="directory of a comparison to go on with, with its settings")
     return parser
 
@@ -64,10 +65,10 @@ def main(argv=None):
         new = not args.resume
         directory = kp.runs.create_run_directory(args.out, "compare", vars(args)) if new else Path(args.resume)
     kp.runs.write_json(directory / "config.json", {"command": "compare", **vars(args)})
-    for (method, order, hvp, limit), todo in wanted.items():
-        name = label(method, order, hvp, limit, args.none)
+    for (method, order, hvp, *stops), todo in wanted.items():
+        name = label(method, order, hvp, *stops, args.none)
         if left := [seed for seed in todo if not file_of(directory, name, seed).exists()]:
-            search(name, Searcher(table, method, order, hvp, settings), left, limit, directory)
+            search(name, Searcher(table, method, order, hvp, settings), left, stops, directory)
     report(table, directory)
     return directory
 
@@ -101,7 +102,7 @@ def resumed(parser, argv, args):
 
 
 def runs(args):
-    """{(method, order, hvp, skip limit): seeds} of what is to be searched.
+    """{(method, order, hvp, skip limit, whether eigenvalues stop it): seeds} of what is to be searched.
 
     Raises:
         ValueError: an unknown method, or one in stages.
@@ -117,15 +118,16 @@ def runs(args):
         plain = known.update == "single" or isinstance(known.relaxation, kp.methods.Uniform)
         for order in dict.fromkeys([1] if plain else args.orders):
             for hvp in dict.fromkeys(args.hvp) if order == 2 else ("exact",):
-                found[method, order, hvp, args.skip_limit] = numbers
+                found[method, order, hvp, args.skip_limit, args.eigenvalue_stop] = numbers
     return found
 
 
-def label(method, order, hvp, limit, none):
+def label(method, order, hvp, limit, sharp, none):
     """What tables and pictures call a search."""
     parts = [method, f"order {order}"]
     parts += ["finite difference"] if hvp != "exact" else []
     parts += [f"skip limit {limit}"] if limit else []
+    parts += ["eigenvalue stop"] if sharp else []
     return ", ".join(parts + (["with none"] if none else []))
 
 
@@ -133,11 +135,10 @@ def file_of(directory, name, seed):
     return Path(directory, "searches", f"{re.sub('[^a-z0-9_]+', '-', name)}-seed{seed}.json")
 
 
-def search(name, searcher, todo, limit, directory):
+def search(name, searcher, todo, stops, directory):
     """Searches from some seeds, and writes a file for each."""
     for seed in todo:
-        callbacks = [kp.callbacks.SkipLimit(limit, restore=True, monitor="accuracy")] if limit else []
-        found = searcher.search(seed, callbacks)
+        found = searcher.search(seed, stopping(searcher, *stops))
         entry = searcher.table.entry(found["cell"])
         path = file_of(directory, name, seed)
         path.parent.mkdir(exist_ok=True)
@@ -147,6 +148,15 @@ def search(name, searcher, todo, limit, directory):
             f"{found['seconds']:.0f} s",
             flush=True,
         )
+
+
+def stopping(searcher, limit, sharp):
+    """The callbacks that end a search before it collapses, and go back to the alphas from before."""
+    found = [kp.callbacks.SkipLimit(limit, restore=True, monitor="accuracy")] if limit else []
+    if sharp:
+        batches = searcher.splits.batches("valid", searcher.settings.batch_size, shuffle=False)
+        found += [kp.callbacks.Eigenvalues(batches), kp.callbacks.EigenvalueStop()]
+    return found
 
 
 def results(table, directory):

@@ -114,9 +114,10 @@ class Searcher:
         """Searches.
 
         Returns:
-            {"cell": number of the cell found, "cells": that of every epoch, "seconds": of the search, "ranked": numbers
-            of cells drawn at random, "scores": their validation accuracies with the shared weights}. A method that
-            leaves the choice to the shared weights (`random_sharing`) finds the best of these.
+            {"cell": number of the cell found, "cells": that of every epoch, and what a callback went back
+            to, "seconds": of the search, "ranked": numbers of cells drawn at random, "scores": their validation
+            accuracies with the shared weights}. A method that leaves the choice to the shared weights
+            (`random_sharing`) finds the best of these.
         """
         self._begin(seed)
         found, begun = _Found(self.table.space), time.perf_counter()
@@ -124,6 +125,8 @@ class Searcher:
         self.supernet.fit(pairs, epochs=self.settings.epochs, verbose=0, callbacks=[*callbacks, found])
         seconds = time.perf_counter() - begun
         ranked, scores, cells = *self._ranking(seed), found.cells
+        if (last := self.table.space.index(self.supernet.genotype())) != cells[-1]:
+            cells = [*cells, last]
         if self.by_shared_weights:
             seconds, cells = time.perf_counter() - begun, [ranked[int(np.argmax(scores))]]
         found = {"cell": cells[-1], "cells": cells, "seconds": round(seconds, 2)}

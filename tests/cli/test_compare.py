@@ -1,5 +1,6 @@
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -34,7 +35,7 @@ def test_what_is_done_is_not_done_again(small_table, tmp_path, capsys, monkeypat
     first = ["--methods", "darts", "random", "--seeds", "0..1", f"--table={small_table}", f"--out={directory}"]
     asked = []
 
-    def search(name, searcher, todo, limit, directory):
+    def search(name, searcher, todo, stops, directory):
         asked.append((name, todo))
         for seed in todo:
             search_file(directory, name, seed, [seed, 39 + seed])
@@ -58,17 +59,18 @@ def test_methods_orders_and_products():
         return list(compare.runs(compare.build_parser().parse_args(words)))
 
     assert asked("--methods", "darts", "random_sharing", "snas", "--orders", "1", "2", "--skip-limit=2") == [
-        ("darts", 1, "exact", 2), ("darts", 2, "exact", 2), ("random_sharing", 1, "exact", 2), ("snas", 1, "exact", 2),
-    ]  # fmt: skip
+        (method, order, "exact", 2, False)
+        for method, order in (("darts", 1), ("darts", 2), ("random_sharing", 1), ("snas", 1))
+    ]
     hvp = ["--hvp", "exact", "finite_difference"]
-    assert asked("--methods", "darts", "--orders", "2", *hvp) == [
-        ("darts", 2, "exact", None), ("darts", 2, "finite_difference", None),
-    ]  # fmt: skip
+    assert asked("--methods", "darts", "--orders", "2", "--eigenvalue-stop", *hvp) == [
+        ("darts", 2, way, None, True) for way in ("exact", "finite_difference")
+    ]
 
 
 def test_labels_are_files():
-    assert compare.label("darts", 2, "finite_difference", 2, True) == (
-        "darts, order 2, finite difference, skip limit 2, with none"
+    assert compare.label("darts", 2, "finite_difference", 2, True, True) == (
+        "darts, order 2, finite difference, skip limit 2, eigenvalue stop, with none"
     )
     assert compare.file_of("d", "darts, order 1", 3).name == "darts-order-1-seed3.json"
 
@@ -96,3 +98,23 @@ def test_a_search_is_looked_up(small_table, tmp_path, capsys):
     assert row["genotype"] == [list(pair) for pair in entry.genotype.normal]
     told = f"{name}, seed 0: {entry.test:.2%}, better than {entry.percentile:.1f} % of all cells"
     assert told in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_stopped_search_finds_what_it_went_back_to(small_table, monkeypatch):
+    """Here eigenvalues double: the search ends in the second epoch with the alphas of the first."""
+    table = kp.tabular.load(small_table)
+    searcher = compare.Searcher(table, "darts", settings=compare.SearchSettings(epochs=3, batch_size=32, ranked=0))
+    _, stop = compare.stopping(searcher, None, True)
+
+    class Grown(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs):
+            for alpha in self.model.alphas:  # another cell each epoch
+                alpha.assign(np.random.default_rng(epoch).normal(size=alpha.shape))
+            logs["eigenvalue"] = [1.0, 2.0, 4.0][epoch]
+
+    stop.rule = {"window": 1, "back": 1, "factor": 1.3, "first": 0}
+    found = searcher.search(0, [Grown(), stop])
+    kept = searcher.supernet.genotype()
+    assert stop.reached is not None and table.space.index(kept) == found["cell"] == found["cells"][-1]
+    assert len(found["cells"]) == 3  # that of either epoch, and the one gone back to
