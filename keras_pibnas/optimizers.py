@@ -34,13 +34,15 @@ def _times(gradient, scale):
     return gradient * ops.cast(scale, gradient.dtype)
 
 
-def _velocity(value, velocity, gradient, momentum, l2):
-    momentum, l2 = ops.cast(momentum, value.dtype), ops.cast(l2, value.dtype)
-    return momentum * velocity + ops.cast(gradient, value.dtype) + l2 * value
+def _momentum_step(value, velocity, gradient, momentum, l2, rate):
+    """(The moved value, the new velocity)."""
+    momentum, l2, rate = (ops.cast(scalar, value.dtype) for scalar in (momentum, l2, rate))
+    velocity = momentum * velocity + ops.cast(gradient, value.dtype) + l2 * value
+    return value - rate * velocity, velocity
 
 
-def _descended(value, step, rate):
-    return value - ops.cast(rate, value.dtype) * step
+def _descended(value, velocity, gradient, *scalars):
+    return _momentum_step(value, velocity, gradient, *scalars)[0]
 
 
 @keras.saving.register_keras_serializable("keras_pibnas")
@@ -92,11 +94,9 @@ class SGD(_GlobalClipping):
         used = engine.current()
         if used == "plain":
             return super()._backend_update_step(grads, trainable_variables, learning_rate)
-        velocities, values = self._velocities_of(trainable_variables), used.read(trainable_variables)
-        new = used.map(_velocity, values, used.read(velocities), grads, scalars=self._scalars("momentum", "l2"))
-        used.assign(velocities, new)
-        rate = ops.cast(learning_rate, self._wide)
-        used.assign(trainable_variables, used.map(_descended, values, new, scalars=[rate]))
+        velocities = self._velocities_of(trainable_variables)
+        scalars = self._scalars(self.momentum, self.l2, learning_rate)
+        used.update(_momentum_step, trainable_variables, velocities, tensors=[grads], scalars=scalars)
 
     def virtual_step(self, gradients, variables, values):
         """Where a step from `values` would lead, without clipping: w - lr (m v + g + l2 w). Assigns nothing.
@@ -105,18 +105,15 @@ class SGD(_GlobalClipping):
         """
         used = engine.current()
         velocities = used.read(self._velocities_of(variables))
-        steps = used.map(_velocity, values, velocities, gradients, scalars=self._scalars("momentum", "l2"))
-        return used.map(_descended, values, steps, scalars=self._scalars("learning_rate"))
+        scalars = self._scalars(self.momentum, self.l2, self.learning_rate)
+        return used.map(_descended, values, velocities, gradients, scalars=scalars)
 
     def _velocities_of(self, variables):
         return [self.velocities[self._get_variable_index(variable)] for variable in variables]
 
-    def _scalars(self, *names):
-        return [ops.cast(getattr(self, name), self._wide) for name in names]
-
-    @property
-    def _wide(self):
-        return "float64" if any(v.dtype == "float64" for v in self.velocities) else "float32"
+    def _scalars(self, *values):
+        wide = "float64" if any(v.dtype == "float64" for v in self.velocities) else "float32"
+        return [ops.cast(value, wide) for value in values]
 
     def get_config(self):
         return super().get_config() | {"momentum": self.momentum, "l2": self.l2}

@@ -73,6 +73,19 @@ class Engine:
         """
         return [function(*tensors, *scalars) for tensors in zip(*lists, strict=True)]
 
+    def update(
+        self, function: Callable, *variables: Sequence[Any], tensors: Sequence = (), scalars: Sequence[Any] = ()
+    ) -> None:
+        """Assigns function(v, w, ..., a, b, ..., *scalars) -> (new v, new w, ...) to each v, w, ... of the variables.
+
+        function: lives as long as its module; variables: lists; tensors: lists of what it gets besides.
+        """
+        count = len(variables)
+        for column in zip(*variables, *tensors, strict=True):
+            held, given = column[:count], column[count:]
+            for variable, value in zip(held, function(*map(value_of, held), *given, *scalars), strict=True):
+                variable.assign(value)
+
     def norm(self, tensors: Sequence[Any]) -> Any:
         """The Euclidean norm of all tensors together: a scalar; no gradient need go through."""
         wide = "float64" if any(keras.backend.standardize_dtype(t.dtype) == "float64" for t in tensors) else "float32"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pibnas import optimizers
+from keras_pibnas import engine, optimizers
 from keras_pibnas.engine.tensorflow import grouped_variables
 from keras_pibnas.engine.tensorflow.calls import call
 
@@ -33,6 +33,34 @@ def test_read_and_assign():
     for old, new, variable in zip(before, after, held, strict=True):
         np.testing.assert_array_equal(new, 2.0 * old)
         np.testing.assert_array_equal(variable.numpy(), new)
+
+
+def swapped(value, other, addend, factor):
+    return other + addend, factor * value
+
+
+@pytest.mark.parametrize("wrap", (tf.function, lambda step: step))
+@pytest.mark.parametrize("name", ("plain", "tensorflow"))
+def test_update(name, wrap):
+    """Two variables at a time get what a function of both says; with nothing but them, too."""
+    first, second = variables(), variables()
+    start = [variable.numpy() for variable in first]
+    addends = [tf.fill(shape, 3.0) for shape in SHAPES]
+
+    @wrap
+    def step():
+        with engine.use(name):
+            engine.current().update(swapped, first, second, tensors=[addends], scalars=[tf.constant(0.5)])
+            engine.current().update(_doubled, first)
+
+    step()
+    for one, other, value in zip(first, second, start, strict=True):
+        np.testing.assert_allclose(one, 2.0 * (value + 3.0), rtol=1e-6)
+        np.testing.assert_allclose(other, 0.5 * value, rtol=1e-6)
+
+
+def _doubled(value):
+    return (2.0 * value,)
 
 
 @pytest.mark.parametrize("clip", (None, 5.0, 1e6))

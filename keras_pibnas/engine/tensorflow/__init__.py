@@ -20,13 +20,18 @@ class TensorFlow(Plain):
     name = "tensorflow"
     kernels = kernels
 
+    compile = staticmethod(graphs.compile_step)
+    building = staticmethod(graphs.building)
+    own_tapes = staticmethod(graphs.own_tapes)
     read = staticmethod(grouped_variables.read)
     assign = staticmethod(grouped_variables.assign)
     map = staticmethod(grouped_variables.mapped)
     norm = staticmethod(grouped_variables.norm)
-    compile = staticmethod(graphs.compile_step)
-    building = staticmethod(graphs.building)
-    own_tapes = staticmethod(graphs.own_tapes)
+
+    def update(self, function, *variables, tensors=(), scalars=()):
+        if grouped_variables.available():
+            return grouped_variables.update(function, variables, tensors, scalars)
+        return super().update(function, *variables, tensors=tensors, scalars=scalars)
 
     def after(self, tensors, values):
         if tf.executing_eagerly():

@@ -51,6 +51,14 @@ def mapped(function, *lists, scalars=()):
     return like(results, lists[0])
 
 
+def update(function, variables, tensors=(), scalars=()):
+    """As `Engine.update`: reads, computes and assigns, in one node a group."""
+    for group in zip(*map(split, [*variables, *tensors]), strict=True):
+        held, given = group[: len(variables)], group[len(variables) :]
+        dtypes = tuple(tuple(variable.dtype for variable in map(_held, part)) for part in held)
+        run(_updater(function, dtypes), *map(handles, held), *given, list(scalars))
+
+
 def norm(tensors):
     """The Euclidean norm of all tensors together."""
     squares = [run(_sum_of_squares, group) for group in split(list(tensors))]
@@ -134,6 +142,21 @@ def _reader(dtypes):
         return [tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype) for handle, dtype in pairs]
 
     return read
+
+
+@functools.cache
+def _updater(function, dtypes):
+    readers = [_reader(part) for part in dtypes]
+
+    def update(*groups):
+        *lists, scalars = groups
+        held, given = lists[: len(dtypes)], lists[len(dtypes) :]
+        values = [read(part) for read, part in zip(readers, held, strict=True)]
+        new = [function(*each, *scalars) for each in zip(*values, *given, strict=True)]
+        for part, column in zip(held, zip(*new, strict=True), strict=True):
+            _assign(part, column)
+
+    return update
 
 
 def _assign(handles, values):

@@ -22,7 +22,14 @@ from keras_pibnas import onednn
 from keras_pibnas.engine.context import holding
 from keras_pibnas.engine.devices import accelerated
 from keras_pibnas.engine.replicas import replica_count
-from keras_pibnas.engine.tensorflow.derivatives import aside, here, is_for_jvp, is_transposing, with_gradient
+from keras_pibnas.engine.tensorflow.derivatives import (
+    are_tapes_alone,
+    aside,
+    here,
+    is_for_jvp,
+    is_transposing,
+    with_gradient,
+)
 from keras_pibnas.engine.tensorflow.patches import weigh as weigh
 
 # What a side that is unknown is known to be, inside `any_side`: a multiple of one, and at least the other.
@@ -489,8 +496,17 @@ def _batch_norm_gradients(epsilon, variance):
     and symmetric in g; that of scale is the sum of g n, that of offset the sum of g.
     """
 
+    known = {}
+
     def sums(g, x):
-        """The sums of g n and of g, (C,)."""
+        """The sums of g n and of g, (C,): for all three gradients the same nodes, where they share a graph."""
+        if not are_tapes_alone():
+            return computed_sums(g, x)
+        if (key := (g.ref(), x.ref())) not in known:
+            known[key] = computed_sums(g, x)
+        return known[key]
+
+    def computed_sums(g, x):
         gn = tf.reshape(_filter_gradient(x, g, (1, 1), tf.size(variance)), (-1,))
         return gn * tf.math.rsqrt(here(variance) + epsilon), tf.reduce_sum(tf.reduce_sum(g, 1), (0, 1))
 
