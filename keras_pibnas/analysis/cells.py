@@ -1,5 +1,6 @@
 """Pictures of cells with matplotlib alone (`cell_model` holds the way through Keras and graphviz)."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,11 +113,15 @@ def _labels(cell, weights):
 
 def _label_size(label):
     """(width, height) of a label's box."""
+    lines = label.split("\n")
+    return max(map(_width, lines)) / 72 + LABEL_PADDING, LABEL_HEIGHT + LINE_HEIGHT * (len(lines) - 1)
+
+
+@functools.cache
+def _width(line):
     from matplotlib.textpath import TextPath
 
-    lines = label.split("\n")
-    widest = max(TextPath((0, 0), line, size=LABEL_SIZE).get_extents().width for line in lines)
-    return widest / 72 + LABEL_PADDING, LABEL_HEIGHT + LINE_HEIGHT * (len(lines) - 1)
+    return TextPath((0, 0), line, size=LABEL_SIZE).get_extents().width
 
 
 def _fitting_axes(plan):

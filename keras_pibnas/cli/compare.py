@@ -18,6 +18,10 @@ from keras_pibnas.tabular.searches import Searcher, SearchSettings
 # A method in stages has a supernet for each, and one that is no search stands beside all.
 METHODS = ("darts", "gdas", "pc_darts", "drnas", "snas", "fair_darts", "beta_darts", "darts_minus", "random_sharing")
 
+# What of a comparison --resume may name anew, and of it what changes a search that is named otherwise.
+CHANGES = ("none", "skip_limit", "eigenvalue_stop")
+WANTED = ("methods", "orders", "hvp", "seeds", *CHANGES)
+
 
 def build_parser():
     own = SearchSettings()
@@ -79,7 +83,9 @@ def names():
 
 
 def resumed(parser, argv, args):
-    """The arguments of the comparison that is gone on with; methods, orders, seeds and the like may be given anew.
+    """The arguments of the comparison that is gone on with; what is searched may be given anew (`WANTED`).
+
+    Where any of it is, the flags that change a search (`CHANGES`) are off unless given again.
 
     Raises:
         ValueError: the directory holds no comparison, or a setting of the searches is another.
@@ -90,7 +96,10 @@ def resumed(parser, argv, args):
         what = "--out names a new one, --resume an old one" if args.out else "Not the directory of a comparison"
         raise ValueError(f"{what}. Received: --resume {args.resume}")
     kept = {name: config[name] for name in config if hasattr(args, name) and name not in ("out", "resume")}
-    parser.set_defaults(**kept)
+    off = {name: parser.get_default(name) for name in CHANGES}
+    parser.set_defaults(**dict.fromkeys(WANTED, ...))
+    anew = any(getattr(parser.parse_args(argv), name) is not ... for name in WANTED)
+    parser.set_defaults(**kept | (off if anew else {}))
     args = parser.parse_args(argv)
     for name in ("table", *names()):
         if name != "none" and getattr(args, name) != kept[name]:

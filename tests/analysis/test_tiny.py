@@ -3,6 +3,8 @@ import pytest
 import keras_pibnas as kp
 from keras_pibnas.analysis import Limits, fit_network
 
+pytestmark = pytest.mark.usefixtures("shapes_alone")
+
 SMALL = {"genotype": "DARTS_V2", "input_shape": (8, 8, 1), "num_classes": 10, "min_channels": 2}
 
 

@@ -45,6 +45,17 @@ def test_what_is_done_is_not_done_again(small_table, tmp_path, capsys, monkeypat
     assert asked == [("darts, order 1", [0, 1])]
     compare.main([f"--resume={directory}", "--seeds", "1..2", "--orders", "1", "2", "--hvp", "finite_difference"])
     assert asked[1:] == [("darts, order 1", [2]), ("darts, order 2, finite difference", [1, 2])]
+    resumed = [f"--resume={directory}", "--seeds", "1"]
+    compare.main([*resumed, "--none", "--skip-limit=2"])
+    name = "darts, order 1, skip limit 2, with none"
+    assert asked.pop(-2) == (name, [1]) and asked.pop()[0].endswith("difference, skip limit 2, with none")
+    compare.file_of(directory, name, 1).unlink()
+    compare.main([f"--resume={directory}"])  # goes on with the same
+    assert asked.pop() == (name, [1])
+    for path in directory.glob("searches/*with-none*"):
+        path.unlink()
+    compare.main([*resumed, "--orders", "1"])  # what is named anew is as it is by default
+    assert len(asked) == 3
     out = capsys.readouterr().out
     for name in compare.FILES:
         assert f"{directory / name} " in out and (directory / name).exists()
