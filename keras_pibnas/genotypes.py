@@ -100,6 +100,12 @@ class Genotype:
     inputs: int = 2
     output: str = "concatenate"
 
+    def __repr__(self):
+        """What PyTorch's DARTS prints, and of the further fields those that are not as they are by default."""
+        always = ("normal", "reduce", "normal_concat", "reduce_concat")
+        told = [f for f in fields(self) if f.name in always or getattr(self, f.name) != f.default]
+        return f"Genotype({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in told)})"
+
     def __post_init__(self):
         if self.inputs not in (1, 2):
             raise ValueError(f"A cell has one or two input states. Received: inputs={self.inputs!r}")

@@ -46,6 +46,29 @@ def test_products_and_eigenvalues_against_the_full_matrix(small):
     assert np.abs(matrix @ vector).max() > 1e-3
 
 
+def test_cells_of_other_numbers_of_channels_share_a_function():
+    """Traced, the products of a supernet whose cells have 2, 4 and 8 channels are those of the plain engine."""
+    products = {}
+    for name in ("plain", "tensorflow"):
+        keras.utils.set_random_seed(0)
+        model = kp.Supernet(
+            kp.spaces.SearchSpace("two", ("skip_connect", "dil_conv_3x3")),
+            (8, 8, 3),
+            3,
+            channels=2,
+            layers=3,
+            nodes=1,
+            order=1,
+        )
+        for alpha in model.alphas:
+            alpha.assign(np.random.default_rng(1).normal(size=alpha.shape))
+        model.compile(engine=name)
+        batch = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32"), np.arange(4) % 3
+        products[name] = AlphaHessian(model).product(batch, np.linspace(-1.0, 1.0, 8))
+    assert np.abs(products["plain"]).max() > 1e-3
+    np.testing.assert_allclose(products["tensorflow"], products["plain"], atol=1e-4 * np.abs(products["plain"]).max())
+
+
 def test_a_space_of_one_kind_of_cell():
     """NAS-Bench-201: 6 edges of 5 ops; its gradient and the products are by these 30 alphas alone."""
     tf.config.run_functions_eagerly(True)

@@ -46,7 +46,7 @@ class Traced:
     """
 
     def __init__(self, function, signature, by, along=(), frozen=0):
-        self.function, self.by = function, by
+        self.function, self.by, self.signature = function, by, signature
         count, places = len(signature), [place for place, has in enumerate(by) if has]
         dual_by = [has and place >= frozen for place, has in enumerate(by)]
         dual_by += [place >= frozen for place in along]
@@ -111,7 +111,10 @@ class Traced:
                 sources = [*_chosen(tensors, by), *cotangents]
                 return outer.gradient(gradients, sources, vectors, unconnected_gradients="zero")
 
-            self._again[key] = tf.function(again, autograph=False, reduce_retracing=True)
+            # As open as the signature: other layers of the family may have other numbers of channels.
+            cotangents = [tf.TensorSpec(output.shape, output.dtype) for output in self.plain.outputs[:count]]
+            types = list(self.signature), cotangents, _chosen(self.signature, by)
+            self._again[key] = tf.function(again, types, autograph=False)
         return self._again[key]
 
     def _common(self):
