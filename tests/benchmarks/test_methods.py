@@ -1,0 +1,49 @@
+"""What exact second order costs with each method: the ratios, and the command."""
+
+import json
+
+import pytest
+
+from benchmarks import harness, methods
+
+
+class FakeWorker:
+    """Answers at once: first order takes 2 s a step and 2000 bytes, second order 5 s and 5000."""
+
+    versions = {"python": "3"}
+
+    def __init__(self, contender):
+        self.contender, self.cost = contender, {1: 2.0, 2: 5.0}[contender.config["order"]]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def step(self):
+        return {"seconds": self.cost, "cpu_seconds": self.cost, "memory": 1000 * self.cost}
+
+
+def test_ratios_to_first_order(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(harness, "Worker", FakeWorker)
+    methods.main(["--method", "gdas", "gaea", "--steps", "2", "--out", str(tmp_path / "out.json")])
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    asked = [(row["configuration"]["method"], row["configuration"]["order"]) for row in rows]
+    assert asked == [("gdas", 1), ("gdas", 2), ("gaea", 1), ("gaea", 2)]
+    assert rows[3]["times_first_order"] == {"median": 2.5, "cpu_seconds": 2.5, "peak_memory": 2.5}
+    line = "gaea: 2.50 times the time of first order (2.50 of its CPU time), 2.50 times its memory"
+    assert line in capsys.readouterr().out
+
+
+def test_methods_without_second_order_are_left_out():
+    names = methods.with_second_order()
+    assert {"darts", "gdas", "drnas", "pc_darts", "sdarts_adv"} <= set(names)
+    assert not {"single_level", "random_sharing", "p_darts"} & set(names)
+
+
+@pytest.mark.slow
+def test_the_command_runs(tmp_path):
+    methods.main(["--quick", "--threads", "1", "--method", "gdas", "--out", str(tmp_path / "out.json")])
+    first, second = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert first["configuration"]["order"] == 1 and second["times_first_order"]["median"] > 0
