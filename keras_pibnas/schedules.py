@@ -19,3 +19,8 @@ class Scaled(keras.optimizers.schedules.LearningRateSchedule):
     @classmethod
     def from_config(cls, config):
         return cls(keras.optimizers.schedules.deserialize(config["schedule"]), config["factor"])
+
+
+def cosine(learning_rate: float, steps: int, last: float = 0.0) -> keras.optimizers.schedules.CosineDecay:
+    """A cosine from `learning_rate` at the first step to `last` after all of them; to itself where `last` is larger."""
+    return keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=min(1.0, last / learning_rate))

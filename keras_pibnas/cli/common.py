@@ -67,11 +67,6 @@ def augmentation(args, splits):
     return {"augment": augment, "color_distortion": args.color_distortion}
 
 
-def cosine(learning_rate, steps, last=0.0):
-    """A cosine from `learning_rate` at the first step to `last` after all of them."""
-    return keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=min(1.0, last / learning_rate))
-
-
 def weight_optimizer(schedule, args):
     """SGD of the weights, with what flags.SGD_FLAGS say."""
     return kp.optimizers.SGD(schedule, args.momentum, args.l2, args.clipnorm or None)

@@ -4,6 +4,7 @@ import keras
 
 import keras_pibnas as kp
 from keras_pibnas.cli import common, flags, long_runs, repeats, selection, stages, targets, user_callbacks
+from keras_pibnas.schedules import cosine
 from keras_pibnas.training import tasks
 
 PRESETS = {
@@ -191,7 +192,7 @@ def configure(supernet, learning_rate, steps, args):
 
 def weight_optimizer(learning_rate, steps, args):
     """SGD down a cosine of so many steps."""
-    return common.weight_optimizer(common.cosine(learning_rate, steps, last=args.learning_rate_min), args)
+    return common.weight_optimizer(cosine(learning_rate, steps, last=args.learning_rate_min), args)
 
 
 def method_of(args):

@@ -6,6 +6,7 @@ import keras
 
 import keras_pibnas as kp
 from keras_pibnas.cli import common, flags, long_runs, user_callbacks
+from keras_pibnas.schedules import cosine
 from keras_pibnas.training import tasks
 
 PRESETS = {
@@ -146,7 +147,7 @@ def build(genotype, splits, steps, args):
 def learning_rate(args, steps):
     """A cosine over all epochs, or with --decay a factor from epoch to epoch; `steps` is the batches of one."""
     if args.decay is None:
-        return common.cosine(args.learning_rate, args.epochs * steps)
+        return cosine(args.learning_rate, args.epochs * steps)
     return keras.optimizers.schedules.ExponentialDecay(args.learning_rate, steps, args.decay, staircase=True)
 
 

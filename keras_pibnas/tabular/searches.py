@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_pibnas import data, methods, optimizers, spaces
 from keras_pibnas.engine.interface import value_of
 from keras_pibnas.methods import TopEdges, Uniform
+from keras_pibnas.schedules import cosine
 from keras_pibnas.search import Supernet
 from keras_pibnas.tabular.cells import CellSpace
 from keras_pibnas.tabular.table import Table
@@ -149,9 +150,7 @@ class Searcher:
         fresh = self._made(seed)
         if self.supernet is None:
             self.supernet, steps = fresh, len(self._pairs(seed)) * self.settings.epochs
-            rate = keras.optimizers.schedules.CosineDecay(
-                self.settings.learning_rate, steps, alpha=min(1.0, 0.001 / self.settings.learning_rate)
-            )
+            rate = cosine(self.settings.learning_rate, steps, last=0.001)
             own = self.method.relaxation.optimizer() or optimizers.Adam(self.settings.alpha_learning_rate)
             fresh.compile(optimizers.SGD(rate), own)
             self._moved = [*fresh.optimizer.variables, *fresh.alpha_optimizer.variables]

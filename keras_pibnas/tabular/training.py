@@ -8,6 +8,7 @@ import numpy as np
 from keras_pibnas.genotypes import Genotype
 from keras_pibnas.network import build_network
 from keras_pibnas.optimizers import SGD
+from keras_pibnas.schedules import cosine
 from keras_pibnas.tabular.settings import Settings
 
 
@@ -38,7 +39,7 @@ def network(settings: Settings, genotype: Genotype, seed: int, splits) -> keras.
     model = build_network(genotype, splits.input_shape, splits.num_classes, settings.channels, settings.layers)
     for layer in model.layers:
         layer.set_weights(initial_values(layer, seed))
-    rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.steps)
+    rate = cosine(settings.learning_rate, settings.steps)
     optimizer = SGD(rate, settings.momentum, settings.l2, settings.clipnorm)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"])

@@ -6,6 +6,7 @@ import pytest
 
 import keras_pibnas as kp
 from keras_pibnas.cli import common, flags, search, train
+from keras_pibnas.schedules import cosine
 
 PAIRS = (("max_pool_3x3", 0), ("skip_connect", 1))
 GENOTYPE = kp.Genotype(PAIRS, PAIRS[::-1], (2,), (2,))
@@ -77,11 +78,11 @@ def test_the_preset_sets_defaults_and_flags_win(app, layers):
 
 
 def test_a_cosine_from_the_first_rate_to_the_last():
-    schedule = common.cosine(0.1, 100, last=0.001)
+    schedule = cosine(0.1, 100, last=0.001)
     # Half-way a cosine is at the mean of its ends.
     values = [float(schedule(step)) for step in (0, 50, 100, 150)]
     assert values == pytest.approx([0.1, 0.0505, 0.001, 0.001])
-    assert float(common.cosine(0.0005, 10, last=0.001)(10)) == pytest.approx(0.0005)
+    assert float(cosine(0.0005, 10, last=0.001)(10)) == pytest.approx(0.0005)
 
 
 def test_only_the_checks_errors_become_one_line(fails):
