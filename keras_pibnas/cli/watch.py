@@ -21,7 +21,11 @@ BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 def build_parser():
     parser = flags.Parser("watch", __doc__)
-    parser.add_argument("run", metavar="RUN", help="run directory of search or train")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        help="run directory of search or train; of several parts, the last is shown",
+    )
     parser.add_argument("--every", type=flags.rate, default=2.0, help="seconds between two looks")
     parser.add_argument("--once", action="store_true", help="one look, and out; so it is without a terminal")
     parser.add_argument("--plain", action="store_true", help="no bold and no dim text; so it is without a terminal")
@@ -48,7 +52,7 @@ def main(argv=None):
             contextlib.suppress(KeyboardInterrupt),
             Live(first, console=console, auto_refresh=False, vertical_overflow="visible") as live,
         ):
-            while read_json(Path(args.run, "progress.json")).get("state", "running") == "running":
+            while not ended(Path(args.run)):
                 time.sleep(args.every)
                 live.update(look(), refresh=True)
 
@@ -62,6 +66,21 @@ def readable(text, encoding):
     return text
 
 
+def reporting(run):
+    """The directory that has reported last: the run's own, or one within of a search in stages or a repeated one."""
+    if (run / "progress.json").is_file():
+        return run
+    reports = sorted(run.rglob("progress.json"), key=lambda path: path.stat().st_mtime)
+    return reports[-1].parent if reports else run
+
+
+def ended(run):
+    """Whether nothing more will come; of a run of several parts, when it has its genotype."""
+    if (run / "progress.json").is_file() or reporting(run) == run:
+        return read_json(run / "progress.json").get("state", "running") != "running"
+    return (run / "genotype.json").is_file()
+
+
 def frame(run, now):
     """What there is to see of a run directory, as text; files that are not there yet leave their part out.
 
@@ -73,14 +92,14 @@ def frame(run, now):
     run = Path(run)
     if not run.is_dir():
         raise ValueError(f"Not a directory: a run directory of search or train is. Received: {run}")
-    progress = read_json(run / "progress.json")
-    parts = [title(run, progress, now), how_far(progress), numbers(run, progress), *cells(run)]
+    config, run = read_json(run / "config.json"), reporting(run)
+    config, progress = read_json(run / "config.json") or config, read_json(run / "progress.json")
+    parts = [title(run, config, progress, now), how_far(progress), numbers(run, progress), *cells(run)]
     return "\n\n".join(part for part in parts if part)
 
 
-def title(run, progress, now):
+def title(run, config, progress, now):
     """The run, what it does, and whether it lives."""
-    config = read_json(run / "config.json")
     what = {"search": "a search of {space} on {dataset}", "train": "a training of {genotype} on {dataset}"}
     text = what.get(config.get("command"), "").format_map({"space": "?", "dataset": "?", "genotype": "?", **config})
     state = progress.get("state", "nothing recorded yet")

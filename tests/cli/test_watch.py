@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,19 @@ def test_watch_on_latin_1_as_a_process(run):
     environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
     done = subprocess.run(words, env=environment, cwd=Path(__file__).parents[2], capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"") and b"#" * 15 + b"-" * 15 in done.stdout
+
+
+def test_of_several_parts_the_one_that_reported_last(run, tmp_path):
+    """As a search in stages or repeats has them; it ends with a genotype of its own."""
+    whole = tmp_path / "whole"
+    for number, time in ((1, 5.0), (2, 9.0)):
+        part = whole / f"stage_{number}"
+        shutil.copytree(run, part, ignore=shutil.ignore_patterns("whole", "config.json"))
+        os.utime(part / "progress.json", (time, time))
+    shutil.copy(run / "config.json", whole)
+    assert watch.plain(watch.frame(whole, 4.0)).startswith(f"{whole / 'stage_2'}  a search of darts")
+    progress = watch.read_json(whole / "stage_2" / "progress.json")
+    kp.runs.write_json(whole / "stage_2" / "progress.json", {**progress, "state": "done"})
+    assert not watch.ended(whole)  # there may be a third stage
+    GENOTYPE.save(whole / "genotype.json")
+    assert watch.ended(whole) and not watch.ended(run)
