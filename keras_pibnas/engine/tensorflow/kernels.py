@@ -498,17 +498,29 @@ def _batch_norm_gradients(epsilon, variance):
 
     known = {}
 
-    def sums(g, x):
-        """The sums of g n and of g, (C,): for all three gradients the same nodes, where they share a graph."""
+    def once(compute, *tensors):
+        """compute(*tensors): for all gradients the same nodes, where they share a graph."""
         if not are_tapes_alone():
-            return computed_sums(g, x)
-        if (key := (g.ref(), x.ref())) not in known:
-            known[key] = computed_sums(g, x)
+            return compute(*tensors)
+        key = compute, *(tensor.ref() for tensor in tensors)
+        if key not in known:
+            known[key] = compute(*tensors)
         return known[key]
 
-    def computed_sums(g, x):
+    def inverse():
+        """1 / s."""
+        return tf.math.rsqrt(here(variance) + epsilon)
+
+    def sums(g, x):
+        """The sums of g n and of g, (C,)."""
         gn = tf.reshape(_filter_gradient(x, g, (1, 1), tf.size(variance)), (-1,))
-        return gn * tf.math.rsqrt(here(variance) + epsilon), tf.reduce_sum(tf.reduce_sum(g, 1), (0, 1))
+        return gn * once(inverse), tf.reduce_sum(tf.reduce_sum(g, 1), (0, 1))
+
+    def factors(x, scale):
+        """scale / s, that over the number of values a channel, and that over -s."""
+        ratio = scale * once(inverse)
+        mean = ratio / _values_a_channel(x, scale)
+        return ratio, mean, -mean * once(inverse)
 
     @with_gradient
     def normal(x, scale):
@@ -517,16 +529,15 @@ def _batch_norm_gradients(epsilon, variance):
 
     @with_gradient
     def by_scale(g, x, scale):
-        return sums(g, x)[0], lambda p: (normal(here(x), p), aside(by_x, here(g), here(x), p), None)
+        return once(sums, g, x)[0], lambda p: (normal(here(x), p), aside(by_x, here(g), here(x), p), None)
 
     @with_gradient
     def by_x(g, x, scale):
-        gn_sum, g_sum = sums(g, x)
-        inverse = tf.math.rsqrt(here(variance) + epsilon)
-        factor = scale * inverse / _values_a_channel(x, scale)
+        gn_sum, g_sum = once(sums, g, x)
+        ratio, mean, curve = once(factors, x, scale)
         # Each convolution, its bias and the sum with what was before are one kernel.
-        dx = _scaled(x, -factor * inverse * gn_sum)
-        dx = tf.nn.bias_add(_scaled(g, scale * inverse), -factor * g_sum) + dx
+        dx = _scaled(x, curve * gn_sum)
+        dx = tf.nn.bias_add(_scaled(g, ratio), -mean * g_sum) + dx
         return dx, lambda u: (by_x(u, here(x), here(scale)), *second(u, g, x, scale, gn_sum, g_sum))
 
     def second(u, g, x, scale, *sums_of_g):
@@ -535,19 +546,19 @@ def _batch_norm_gradients(epsilon, variance):
             return None, None
         g, x, scale = here(g), here(x), here(scale)
         count = _values_a_channel(u, scale)
-        inverse = tf.math.rsqrt(here(variance) + epsilon)
-        un, u_mean, gn, g_mean = (value / count for value in (*sums(u, x), *(here(value) for value in sums_of_g)))
+        slope = once(inverse)
+        un, u_mean, gn, g_mean = (value / count for value in (*once(sums, u, x), *map(here, sums_of_g)))
         ug = tf.reshape(_filter_gradient(u, g, (1, 1), tf.size(scale)), (-1,)) / count - u_mean * g_mean
-        factor = -scale * tf.square(inverse)
+        factor = -scale * tf.square(slope)
         to_u, to_g = factor * gn, factor * un
         dx = _scaled(u, to_u)
         dx = tf.nn.bias_add(_scaled(g, to_g), -to_g * g_mean) + dx
-        dx = tf.nn.bias_add(_scaled(x, factor * inverse * (ug - 3.0 * un * gn)), -to_u * u_mean) + dx
-        return dx, count * inverse * (ug - un * gn)
+        dx = tf.nn.bias_add(_scaled(x, factor * slope * (ug - 3.0 * un * gn)), -to_u * u_mean) + dx
+        return dx, count * slope * (ug - un * gn)
 
     @with_gradient
     def by_offset(g, x):
-        return sums(g, x)[1], lambda q: (tf.broadcast_to(q, tf.shape(here(g))), None)
+        return once(sums, g, x)[1], lambda q: (tf.broadcast_to(q, tf.shape(here(g))), None)
 
     def gradients(g, x, scale):
         return by_x(g, x, scale), by_scale(g, x, scale), by_offset(g, x)
