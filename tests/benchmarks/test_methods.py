@@ -42,6 +42,11 @@ def test_methods_without_second_order_are_left_out():
     assert not {"single_level", "random_sharing", "p_darts"} & set(names)
 
 
+def test_partial_channels_get_channels_that_they_divide():
+    """drnas computes a sixth, pc_darts a quarter; channels are divisible by twice that number."""
+    assert [methods.channels_for(name, 8) for name in ("darts", "pc_darts", "drnas")] == [8, 8, 12]
+
+
 @pytest.mark.slow
 def test_the_command_runs(tmp_path):
     methods.main(["--quick", "--threads", "1", "--method", "gdas", "--out", str(tmp_path / "out.json")])
