@@ -87,7 +87,9 @@ def regret_plot(regrets: dict, path: str | Path, random: float | None = None) ->
     """
     from matplotlib import colormaps
 
-    figure, ax = style.new_figure(7.0, 4.2)
+    # Of the legend at 8 points: as many columns as the longest name leaves room for.
+    columns = int(504 // (4.4 * max(map(len, [*regrets, "a random cell"])) + 48)) or 1
+    figure, ax = style.new_figure(7.0, 3.6 + 0.17 * (len(regrets) // columns + 1))
     colors = colormaps["tab20"].colors
     for number, (name, values) in enumerate(regrets.items()):
         mean = 100 * np.mean(values, 0)
@@ -97,6 +99,6 @@ def regret_plot(regrets: dict, path: str | Path, random: float | None = None) ->
         ax.axhline(100 * random, color=style.INK, linestyle="--", linewidth=1, label="a random cell")
     style.whole_ticks(ax)
     ax.set_ylim(bottom=0)
-    style.tidy(ax, "epoch", "regret to the best cell (points of test accuracy)")
-    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=4)
+    style.tidy(ax, "epoch", "points of test accuracy below the best cell")
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=columns)
     return style.save(figure, path)
