@@ -231,8 +231,9 @@ def test_most_published_genotypes_are_buildable():
 
 
 @pytest.mark.parametrize("name", BUILDABLE)
-def test_every_published_genotype_builds(name, shapes_alone):
-    assert kp.build_network(name, (8, 8, 3), channels=4, layers=3).output_shape == (None, 10)
+def test_every_published_genotype_builds(name):
+    model = kp.build_network(name, (8, 8, 3), channels=4, layers=3)
+    assert model(np.zeros((1, 8, 8, 3), "float32")).shape == (1, 10)
 
 
 def test_odd_sides():

@@ -60,7 +60,7 @@ def test_alphas_move_on_digits(name, digits):
 
 
 class Stopped(keras.callbacks.Callback):
-    """A SIGTERM after the first step of the second epoch."""
+    """A SIGTERM after the second step of the second epoch."""
 
     def __init__(self, checkpoint):
         super().__init__()
@@ -70,28 +70,28 @@ class Stopped(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (1, 0):
+        if (self.epoch, batch) == (1, 1):
             self.checkpoint.signals.received = signal.SIGTERM
 
 
 def searched(method, directory, stop=False):
-    """What the search has come to: two epochs of two steps, of which the second is cut where it should stop."""
+    """What the search has come to: three epochs of three steps, of which the second is cut where it should stop."""
     generator = np.random.default_rng(0)
-    batches = [(generator.normal(size=(4, 4, 4, 3)).astype("float32"), np.arange(4) % 3) for _ in range(2)]
+    batches = [(generator.normal(size=(6, 4, 4, 3)).astype("float32"), np.arange(6) % 3) for _ in range(2)]
     model = supernet(method, (4, 4, 3), 3)
     saved = kp.callbacks.Checkpoint(directory, every_minutes=None, write=len)
     data = tf.data.Dataset.from_tensor_slices(tuple(batches)).batch(2)
     callbacks = [Stopped(saved), saved] if stop else [saved]
-    model.fit(data, epochs=2, verbose=0, callbacks=callbacks)
+    model.fit(data, epochs=3, verbose=0, callbacks=callbacks)
     return kp.runs.read_state(model) | {"progress": np.array(float(model.progress))}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_resumed_in_mid_epoch_to_the_bit(name, tmp_path):
     want = searched(name, tmp_path / "undisturbed")
-    with pytest.raises(kp.runs.Interrupted, match="Stopped at epoch 2, step 1"):
+    with pytest.raises(kp.runs.Interrupted, match="Stopped at epoch 2, step 2"):
         searched(name, tmp_path / "killed", stop=True)
     got = searched(name, tmp_path / "killed")
-    assert want.keys() == got.keys() and want["progress"] == 0.5
+    assert want.keys() == got.keys() and want["progress"] == pytest.approx(2 / 3)
     for key, value in want.items():
         np.testing.assert_array_equal(got[key], value, err_msg=key)
