@@ -148,6 +148,11 @@ def machine(threads):
     }
 
 
+def times(row, base):
+    """How many times the time, the CPU time and the memory of another row one took."""
+    return {key: row[key] / base[key] for key in ("median", "cpu_seconds", "peak_memory")}
+
+
 def write(benchmark, rows, options):
     """Prints the table and writes the JSON; returns the path."""
     print_table(rows)

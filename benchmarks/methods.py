@@ -42,15 +42,14 @@ def contenders(options, method):
 
 def channels_for(method, channels):
     """The channels asked for, or as many more as the method's partial channels divide."""
-    partial = kp.methods.get(method).partial
-    unit = 2 * partial if partial > 1 else 1
+    unit = 2 * kp.methods.get(method).partial
     return -(-channels // unit) * unit
 
 
 def with_order_ratios(rows):
     """Adds to the row of second order how many times the time and memory of first order, the row before, it took."""
     first, second = rows
-    second["times_first_order"] = {key: second[key] / first[key] for key in ("median", "cpu_seconds", "peak_memory")}
+    second["times_first_order"] = harness.times(second, first)
     return rows
 
 

@@ -31,7 +31,7 @@ def with_darts_ratios(rows):
     """Adds to each row how many times the time and memory of darts, the first row, it took; names rows by method."""
     for row in rows:
         row["name"] = f"{row['name'].removesuffix(': ours')}: {row['configuration']['method']}"
-        row["times_darts"] = {key: row[key] / rows[0][key] for key in ("median", "cpu_seconds", "peak_memory")}
+        row["times_darts"] = harness.times(row, rows[0])
     return rows
 
 

@@ -5,28 +5,16 @@ import json
 import pytest
 
 from benchmarks import harness, methods
+from tests.benchmarks.fake_worker import fake_worker
 
 
-class FakeWorker:
-    """Answers at once: first order takes 2 s a step and 2000 bytes, second order 5 s and 5000."""
-
-    versions = {"python": "3"}
-
-    def __init__(self, contender):
-        self.contender, self.cost = contender, {1: 2.0, 2: 5.0}[contender.config["order"]]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def step(self):
-        return {"seconds": self.cost, "cpu_seconds": self.cost, "memory": 1000 * self.cost}
+def cost(config):
+    """First order takes 2 s a step and 2000 bytes, second order 5 s and 5000."""
+    return {1: 2.0, 2: 5.0}[config["order"]]
 
 
 def test_ratios_to_first_order(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(harness, "Worker", FakeWorker)
+    monkeypatch.setattr(harness, "Worker", fake_worker(cost))
     methods.main(["--method", "gdas", "gaea", "--steps", "2", "--out", str(tmp_path / "out.json")])
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
     asked = [(row["configuration"]["method"], row["configuration"]["order"]) for row in rows]

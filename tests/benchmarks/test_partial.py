@@ -5,28 +5,16 @@ import json
 import pytest
 
 from benchmarks import harness, partial
+from tests.benchmarks.fake_worker import fake_worker
 
 
-class FakeWorker:
-    """Answers at once: darts takes 4 s a step and 4000 bytes, what else there is 1 s and 1000."""
-
-    versions = {"python": "3"}
-
-    def __init__(self, contender):
-        self.contender, self.cost = contender, 4.0 if contender.config["method"] == "darts" else 1.0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def step(self):
-        return {"seconds": self.cost, "cpu_seconds": self.cost, "memory": 1000 * self.cost}
+def cost(config):
+    """darts takes 4 s a step and 4000 bytes, what else there is 1 s and 1000."""
+    return 4.0 if config["method"] == "darts" else 1.0
 
 
 def test_ratios_to_darts(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(harness, "Worker", FakeWorker)
+    monkeypatch.setattr(harness, "Worker", fake_worker(cost))
     partial.main(["--batch", "64", "128", "--method", "pc_darts", "--steps", "2", "--out", str(tmp_path / "out.json")])
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
     names = [f"search step, batch {batch}: {method}" for batch in (64, 128) for method in ("darts", "pc_darts")]
