@@ -18,6 +18,7 @@ def main(argv=None):
     build.add_argument("--to", metavar="FILE.npz", help="where the table goes; None: DIR/table.npz")
     build.add_argument("--seeds", type=int, default=2, help="trainings of every cell")
     build.add_argument("--more-seeds", type=int, default=1, help="further trainings of every fifth cell")
+    build.add_argument("--take", metavar="TABLE", help="take what this table, trained in the same way, knows already")
     build.add_argument("--jobs", type=int, default=2, help="processes")
     spread.add_argument("--cells", type=int, default=24, help="cells drawn at random")
     spread.add_argument("--seeds", type=int, default=3, help="trainings of each")
@@ -50,6 +51,8 @@ def run_build(args):
 
     settings, space = settings_of(args)
     build.begin(args.out, settings, space, args.seeds, args.more_seeds)
+    if args.take:
+        print(f"{build.take(args.out, tabular.load(args.take))} trainings taken from {args.take}")
     if not build.build(args.out, args.jobs):
         raise SystemExit(f"Not done. Go on with the same command: {len(build.left(args.out))} trainings are left")
     print(build.finish(args.out, args.to or f"{args.out}/table.npz"))

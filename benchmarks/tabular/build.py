@@ -61,6 +61,32 @@ def begin(directory, settings, space, seeds, more_seeds):
     kp.runs.write_json(path, plan)
 
 
+def take(directory, table):
+    """Takes over what another table knows of the same cells, as if trained here. Returns the number of trainings.
+
+    Raises:
+        ValueError: the table's networks were trained in another way, or would come out otherwise here.
+    """
+    _, settings, space = read_plan(directory)
+    ours = {
+        "settings": asdict(settings), "reduce": [list(pair) for pair in space.reduce], "processor": processor(),
+        "versions": versions(),
+    }  # fmt: skip
+    if differing := [name for name, value in ours.items() if table.about[name] != value]:
+        raise ValueError(f"The table to take trainings from has other {', '.join(differing)} than this one and machine")
+    seconds = round(table.about["seconds"] / int((table.test >= 0).sum()), 3)
+    rows = []
+    for known, pairs in enumerate(table.space.cells):
+        if pairs not in space.cells:
+            continue
+        cell = space.cells.index(pairs)
+        for seed in np.flatnonzero(table.test[known] >= 0):
+            correct = {n: round(getattr(table, n)[known, seed] * table.about["images"][n]) for n in ("valid", "test")}
+            rows.append({"cell": cell, "seed": int(seed), **correct, "seconds": seconds})
+    Path(directory, "shard_taken.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return len(rows)
+
+
 def read_plan(directory):
     """(plan, Settings, CellSpace) of a directory."""
     plan = json.loads(Path(directory, "plan.json").read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ class Place:
     def __init__(self, layers):
         self.layers = layers
         self.weight_sizes, self.statistic_sizes = (
-            [[int(np.prod(variable.shape)) for variable in getattr(layer, kind)] for layer in layers]
+            [[_size(variable) for variable in getattr(layer, kind)] for layer in layers]
             for kind in ("trainable_variables", "non_trainable_variables")
         )
         self.size, self.statistics = (max(map(sum, s)) for s in (self.weight_sizes, self.statistic_sizes))
@@ -34,18 +34,18 @@ class Place:
     def initial(self, op, seed):
         """(weights, statistics) that training starts from: flat, with zeros up to the longest op's."""
         layer = self.layers[op]
-        values = dict(zip((w.path for w in layer.weights), initial_values(layer, seed), strict=True))
+        values = dict(zip((v.path for v in layer.variables), initial_values(layer, seed), strict=True))
         kinds = (layer.trainable_variables, self.size), (layer.non_trainable_variables, self.statistics)
         return [_flat([values[variable.path] for variable in variables], size) for variables, size in kinds]
 
     def call(self, op, x, weights, statistics, training):
         """(y, moved statistics) of the op's layer."""
         layer = self.layers[op]
-        own = _unpacked(weights, self.weight_sizes[op], [v.shape for v in layer.trainable_variables])
-        kept = _unpacked(statistics, self.statistic_sizes[op], [v.shape for v in layer.non_trainable_variables])
+        own = _unpacked(weights, self.weight_sizes[op], layer.trainable_variables)
+        kept = _unpacked(statistics, self.statistic_sizes[op], layer.non_trainable_variables)
         y, moved = layer.stateless_call(own, kept, x, **({"training": training} if kept else {}))
         rest = statistics[sum(self.statistic_sizes[op]) :]
-        return y, tf.concat([*(tf.reshape(value, [-1]) for value in moved), rest], 0)
+        return y, tf.concat([*map(_floats, moved), rest], 0)
 
 
 class Networks:
@@ -187,15 +187,33 @@ def _read(states, sources):
     ]
 
 
+# A flat vector holds the states of random generators, too: the bits of their integers, two floats each.
+
+
+def _size(variable):
+    """How many floats a variable is in a flat vector."""
+    return int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize // 4
+
+
 def _flat(values, size):
-    flat = np.concatenate([np.ravel(value) for value in values]) if values else np.zeros(0, "float32")
-    return np.pad(flat, (0, size - len(flat))).astype("float32")
+    flat = np.concatenate([np.ravel(value).view("float32") for value in values]) if values else np.zeros(0, "float32")
+    return np.pad(flat, (0, size - len(flat)))
 
 
-def _unpacked(vector, sizes, shapes):
+def _floats(tensor):
+    return tf.reshape(tensor if tensor.dtype == tf.float32 else tf.bitcast(tensor, tf.float32), [-1])
+
+
+def _unpacked(vector, sizes, variables):
     """The tensors that a flat vector begins with."""
     parts = tf.split(vector, [*sizes, vector.shape[0] - sum(sizes)])
-    return [tf.reshape(part, shape) for part, shape in zip(parts[:-1], shapes, strict=True)]
+    return [_tensor(part, variable) for part, variable in zip(parts[:-1], variables, strict=True)]
+
+
+def _tensor(part, variable):
+    if variable.dtype == "float32":
+        return tf.reshape(part, variable.shape)
+    return tf.bitcast(tf.reshape(part, (*variable.shape, -1)), variable.dtype)
 
 
 def _costs(models, space):

@@ -8,6 +8,7 @@ from keras_pibnas.genotypes import Genotype
 # States that the two pairs of node 1 may read; those of node 0 read states 0 and 1.
 SOURCES = ((0, 1), (0, 2), (1, 2))
 OPS = ("skip_connect", "max_pool_3x3", "sep_conv_3x3", "pib_conv_3x3")
+UNREAD = ("noise",)  # ops that do not look at what they read
 REDUCE = (("skip_connect", 0), ("skip_connect", 1), ("skip_connect", 0), ("skip_connect", 1))
 CONCAT = (2, 3)
 
@@ -18,7 +19,8 @@ class CellSpace:
 
     The reduction cell is one and the same in all. Of n ops there are 3 n^4 genotypes. Where node 1 reads no node, both
     nodes read the inputs, and may change places: the cell's output has its channels in another order. Such isomorphic
-    genotypes are one cell, so there are 2 n^4 + n^2 (n^2 + 1) / 2 cells: 648 of four ops.
+    genotypes are one cell, so there are 2 n^4 + n^2 (n^2 + 1) / 2 cells: 648 of four ops. Where one of them is `noise`,
+    which does not look at what it reads, genotypes that differ in that alone are one cell, too: there are 492.
 
     Args:
         primitives: op names other than `none`.
@@ -55,7 +57,7 @@ class CellSpace:
 
     def _ordered(self, pairs):
         """The form in which a cell stands in the table: sources in order, and nodes that may change places by op."""
-        first, second = (tuple(sorted(node, key=lambda pair: pair[1])) for node in (pairs[:2], pairs[2:]))
+        first, second = (_node(*pairs[:2]), _node(*pairs[2:]))
         if second[1][1] < 2:
             first, second = sorted((first, second), key=lambda node: [self.primitives.index(op) for op, _ in node])
         return (*first, *second)
@@ -86,3 +88,11 @@ class CellSpace:
         nodes = [[sorted(pairs[:2]), sorted(pairs[2:])] for pairs in (self.reduce, genotype.reduce)]
         if nodes[0] != nodes[1] and nodes[0] != nodes[1][::-1]:
             raise ValueError(f"The table's reduction cell is {self.reduce}. Received: {genotype.reduce}")
+
+
+def _node(*pairs):
+    """A node's two pairs by source, of which an op that does not look at it has the first that is free."""
+    (first, source), (second, other) = sorted(pairs, key=lambda pair: (pair[0] in UNREAD, pair[1]))
+    source = 0 if first in UNREAD else source
+    other = int(source == 0) if second in UNREAD else other
+    return tuple(sorted(((first, source), (second, other)), key=lambda pair: pair[1]))

@@ -13,12 +13,12 @@ from keras_pibnas.tabular.settings import Settings
 
 
 def initial_values(layer: keras.layers.Layer, seed: int) -> list:
-    """What a layer's weights start from: NumPy arrays in the order of layer.weights.
+    """What a layer's variables start from: NumPy arrays in the order of layer.variables.
 
     As `build_network` draws them, U(+-1 / sqrt(fan-in)), but from the seed and the weight's name alone: networks that
-    share an op at a place start from the same values there.
+    share an op at a place start from the same values there. So do the random generators of ops that draw noise.
     """
-    return [_initial(layer, weight, seed) for weight in layer.weights]
+    return [_initial(layer, weight, seed) for weight in layer.variables]
 
 
 def _initial(layer, weight, seed):
@@ -26,6 +26,8 @@ def _initial(layer, weight, seed):
         return np.ones(weight.shape, "float32")
     if weight.name in ("beta", "moving_mean"):
         return np.zeros(weight.shape, "float32")
+    if "seed" in weight.name:
+        return np.array([seed, zlib.crc32(layer.name.encode()) >> 1], weight.dtype)
     depthwise = weight.shape[-1] == 1
     inputs = layer.kernel.shape[:1] if isinstance(layer, keras.layers.Dense) else weight.shape[: 2 if depthwise else 3]
     bound = np.prod(inputs) ** -0.5
@@ -38,7 +40,8 @@ def network(settings: Settings, genotype: Genotype, seed: int, splits) -> keras.
     """The compiled network of a genotype, with the weights that training starts from."""
     model = build_network(genotype, splits.input_shape, splits.num_classes, settings.channels, settings.layers)
     for layer in model.layers:
-        layer.set_weights(initial_values(layer, seed))
+        for variable, value in zip(layer.variables, initial_values(layer, seed), strict=True):
+            variable.assign(value)
     rate = cosine(settings.learning_rate, settings.steps)
     optimizer = SGD(rate, settings.momentum, settings.l2, settings.clipnorm)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -54,6 +55,36 @@ def test_what_was_trained_stands_in_the_table(tmp_path):
     np.testing.assert_allclose(table.valid[:, 0], np.array([10, 11, 12]) / 64)
     assert table.about["seconds"] == 6 and table.about["versions"]["keras_pibnas"]
     assert len(set(table.macs)) == 1  # three cells of four skip connections
+
+
+def test_trainings_are_taken_from_a_table_of_fewer_ops(tmp_path):
+    """Cells keep what is known of them under their new numbers; of another processor or training nothing is taken."""
+    about = {
+        "settings": asdict(SETTINGS), "primitives": SPACE.primitives, "reduce": [list(p) for p in SPACE.reduce],
+        "seconds": 8, "images": {"train": 64, "valid": 64, "test": 1669},
+        "processor": build.processor(), "versions": build.versions(),
+    }  # fmt: skip
+    right = np.array([[10, 13], [11, -1], [12, 14]])
+
+    def known(**changes):
+        text = np.array(json.dumps(about | changes))
+        return tabular.Table({"valid": right, "test": right, "params": right[:, 0], "macs": right[:, 0], "about": text})
+
+    space = CellSpace(("noise", "skip_connect"))
+    build.begin(tmp_path, SETTINGS, space, 2, 0)
+    for changes in ({"processor": "another"}, {"settings": asdict(SETTINGS) | {"epochs": 2}}):
+        with pytest.raises(ValueError, match=f"has other {next(iter(changes))} than"):
+            build.take(tmp_path, known(**changes))
+    assert not build.lines(tmp_path)
+    assert build.take(tmp_path, known()) == 5
+    numbers = [space.index(SPACE.genotype(cell)) for cell in range(3)]
+    rows = zip([0, 0, 1, 2, 2], [0, 1, 0, 0, 1], [10, 13, 11, 12, 14], strict=True)
+    wanted = {(numbers[cell], seed): count for cell, seed, count in rows}
+    assert {task: (line["valid"], line["test"]) for task, line in build.lines(tmp_path).items()} == {
+        task: (count, count) for task, count in wanted.items()
+    }
+    assert all(line["seconds"] == 1.6 for line in build.lines(tmp_path).values())
+    assert len(build.left(tmp_path)) == 2 * len(space) - 5
 
 
 @pytest.mark.slow

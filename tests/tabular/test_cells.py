@@ -47,6 +47,21 @@ def test_nodes_that_read_the_inputs_change_places():
     assert SPACE.index(genotype(*pairs)) == SPACE.index(genotype(*pairs[2:], *pairs[:2]))
 
 
+def test_what_noise_reads_makes_no_other_cell():
+    """Cells counted by what they compute: node 1 as a set of what it adds up, noise without a source."""
+    space = CellSpace((*OPS, "noise"))
+    read = lambda pairs: frozenset({(op, None if op == "noise" else source) for op, source in pairs})  # noqa: E731
+    seen = {}
+    for sources, ops in itertools.product(((0, 1), (0, 2), (1, 2)), itertools.product(space.primitives, repeat=4)):
+        pairs = tuple(zip(ops, (0, 1, *sources), strict=True))
+        first, second = read(pairs[:2]), read(pairs[2:])
+        apart = any(source == 2 for _, source in second)
+        computed = (first, second) if apart else frozenset([(first, 1 + (first == second)), (second, 1)])
+        number = space.index(genotype(*pairs))
+        assert seen.setdefault(number, computed) == computed
+    assert sorted(seen) == list(range(1225)) and len(set(seen.values())) == len(space) == 1225
+
+
 @pytest.mark.parametrize(
     "wrong, message",
     [

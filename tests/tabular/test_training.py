@@ -12,25 +12,40 @@ from keras_pibnas.tabular.training import initial_values
 
 SETTINGS = Settings(side=8, layers=3, channels=4, train_images=64, valid_images=64, batch_size=32, epochs=1)
 SPACE = CellSpace(("sep_conv_3x3", "pib_conv_3x3"))
+NOISE = CellSpace(("noise", "sep_conv_3x3"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("index", [5, 20])
 def test_a_cell_is_trained_as_fit_trains_its_network(index, networks):
+    found, valid, test = both(networks, SPACE, index)
+    # To within an image, as logits may be equal to rounding.
+    assert found["valid"] == pytest.approx(valid / 64, abs=1.1 / 64)
+    assert found["test"] == pytest.approx(test / 1669, abs=1.1 / 1669)
+
+
+@pytest.mark.slow
+def test_a_cell_with_noise_is_trained_as_fit_trains_its_network():
+    """Both draw the same in training; in inference the table draws for all images at once."""
+    found, _, test = both(Networks(SETTINGS, NOISE, SETTINGS.splits()), NOISE, 5)
+    assert {op for op, _ in NOISE.cells[5]} == {"noise", "sep_conv_3x3"}
+    assert found["test"] == pytest.approx(test / 1669, abs=0.05)
+
+
+def both(networks, space, index):
+    """(What `tabular.train` gives, correct of valid, correct of test), where both ways end at the same weights."""
     splits = SETTINGS.splits()
-    valid, test, loss = networks.train(SPACE.cells[index], 1, SETTINGS.order(splits, 1))
+    valid, test, loss = networks.train(space.cells[index], 1, SETTINGS.order(splits, 1))
     assert 0 < loss < 10
-    found = tabular.train(SETTINGS, SPACE.genotype(index), 1)
+    found = tabular.train(SETTINGS, space.genotype(index), 1)
     flat, place = networks.trained.numpy(), 0
     for name, own in networks.places.items():
-        op = SPACE.primitives.index(SPACE.cells[index][int(name[-1])][0]) if len(own.layers) > 1 else 0
+        op = space.primitives.index(space.cells[index][int(name[-1])][0]) if len(own.layers) > 1 else 0
         weights = found["model"].get_layer(own.layers[op].name).trainable_weights
         values = np.concatenate([np.ravel(weight) for weight in weights] or [[]])
         np.testing.assert_allclose(flat[place : place + len(values)], values, atol=1e-5)
         place += own.size
-    # To within an image, as logits may be equal to rounding.
-    assert found["valid"] == pytest.approx(valid / 64, abs=1.1 / 64)
-    assert found["test"] == pytest.approx(test / 1669, abs=1.1 / 1669)
+    return found, valid, test
 
 
 @pytest.fixture(scope="module")
