@@ -6,6 +6,7 @@ methods and seeds to what is there. Beside the methods stands what random choice
 
 import json
 import re
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
@@ -178,10 +179,10 @@ def results(table, directory):
 def looked_up(table, row):
     """A search with the table's figures of the cell that it found, and of those that its shared weights ranked."""
     entry = table.entry(row["cell"])
-    skips = sum(op == "skip_connect" for op, _ in entry.genotype.normal)
+    ops = [op for op, _ in entry.genotype.normal]
     tau = kp.tabular.kendall_tau(row["scores"], table.mean_test[row["ranked"]]) if row["ranked"] else float("nan")
     figures = {name: getattr(entry, name) for name in ("test", "percentile", "regret", "rank")}
-    return row | figures | {"skips": skips, "tau": tau}
+    return row | figures | {"ops": ops, "skips": ops.count("skip_connect"), "tau": tau}
 
 
 def report(table, directory):
@@ -203,12 +204,15 @@ def figures(name, rows):
     """A method's row: means and standard deviations over its seeds."""
     tests = 100 * np.array([row["test"] for row in rows])
     taus = [row["tau"] for row in rows if not np.isnan(row["tau"])]
+    ops = Counter(op for row in rows for op in row["ops"])
+    ((most, count),) = ops.most_common(1)
     return {
         "method": name, "seeds": len(rows), "test (%)": f"{tests.mean():.2f}", "sd": f"{_deviation(tests):.2f}",
         "best": f"{tests.max():.2f}", "percentile": f"{np.mean([row['percentile'] for row in rows]):.1f}",
         "regret": f"{100 * np.mean([row['regret'] for row in rows]):.2f}",
         "seconds": f"{np.mean([row['seconds'] for row in rows]):.1f}", "tau": f"{np.mean(taus):.2f}" if taus else "",
         "skips": f"{np.mean([row['skips'] for row in rows]):.1f}",
+        "most found": f"{most} {count / ops.total():.0%}",
     }  # fmt: skip
 
 
@@ -224,6 +228,7 @@ def random_row(table, draws):
         "method": f"{what} (exact)", "seeds": "", "test (%)": f"{100 * chosen['test'][0]:.2f}",
         "sd": f"{100 * chosen['test'][1]:.2f}", "best": "", "percentile": f"{chosen['percentile'][0]:.1f}",
         "regret": f"{100 * chosen['regret'][0]:.2f}", "seconds": "", "tau": "", "skips": "",
+        "most found": "",
     }  # fmt: skip
 
 

@@ -26,6 +26,9 @@ def test_figures_are_those_of_the_cells_found(small_table, tmp_path):
     assert row["sd"] == f"{100 * 20 * 2**0.5 / 1669:.2f}"
     assert row["percentile"] == f"{100 * 40 / 42:.1f}" and row["regret"] == f"{100 * 20 / 1669:.2f}"
     assert row["tau"] == "0.00"  # the mean of 1 and -1
+    found_ops = [op for cell in (41, 39) for op, _ in table.space.cells[cell]]
+    assert found_ops.count("sep_conv_3x3") == 7 and row["most found"] == "sep_conv_3x3 88%"
+    assert row["skips"] == "0.5"
     regrets = compare.regrets(table, found)["darts, order 1"]
     np.testing.assert_allclose(regrets, np.array([[760, 0], [40, 40]]) / 1669)
 
