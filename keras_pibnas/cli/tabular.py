@@ -18,7 +18,7 @@ def build_parser():
     return parser
 
 
-TABLE_HELP = "a table that is shipped (digits), or a file that python -m benchmarks.tabular build wrote"
+TABLE_HELP = "a table that is shipped (digits, digits_without_noise), or a file that python -m benchmarks.tabular build wrote"
 
 
 def main(argv=None):

@@ -20,7 +20,7 @@ class CellSpace:
     The reduction cell is one and the same in all. Of n ops there are 3 n^4 genotypes. Where node 1 reads no node, both
     nodes read the inputs, and may change places: the cell's output has its channels in another order. Such isomorphic
     genotypes are one cell, so there are 2 n^4 + n^2 (n^2 + 1) / 2 cells: 648 of four ops. Where one of them is `noise`,
-    which does not look at what it reads, genotypes that differ in that alone are one cell, too: there are 492.
+    which does not look at what it reads, genotypes that differ in that alone are one cell, too.
 
     Args:
         primitives: op names other than `none`.

@@ -17,8 +17,8 @@ def swaps(table: Table) -> list[dict]:
 
     Example:
         >>> table = kp.tabular.load("digits")
-        >>> len(kp.tabular.swaps(table))  # of four ops
-        6
+        >>> len(kp.tabular.swaps(table))  # of five ops
+        10
     """
     found = defaultdict(list)
     for number, cell in enumerate(table.space.cells):

@@ -151,7 +151,7 @@ def names() -> tuple:
 
     Example:
         >>> kp.tabular.names()
-        ('digits',)
+        ('digits', 'digits_without_noise')
     """
     return tuple(sorted(file.name.removesuffix(".npz") for file in _shipped().iterdir() if file.name.endswith(".npz")))
 
@@ -169,7 +169,7 @@ def load(name: str | Path) -> Table:
     Example:
         >>> table = kp.tabular.load("digits")
         >>> len(table), table.query(table.space.genotype(0)).params
-        (648, 3870)
+        (1225, 3870)
     """
     if str(name) in names():
         content = _shipped().joinpath(f"{name}.npz").read_bytes()
