@@ -60,7 +60,7 @@ def test_alphas_move_on_digits(name, digits):
 
 
 class Stopped(keras.callbacks.Callback):
-    """A SIGTERM after the second step of the second epoch."""
+    """A SIGTERM after the first step of the second epoch."""
 
     def __init__(self, checkpoint):
         super().__init__()
@@ -70,14 +70,14 @@ class Stopped(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (1, 1):
+        if (self.epoch, batch) == (1, 0):
             self.checkpoint.signals.received = signal.SIGTERM
 
 
 def searched(method, directory, stop=False):
-    """What the search has come to: three epochs of three steps, of which the second is cut where it should stop."""
+    """What the search has come to: three epochs of two steps, of which the second is cut where it should stop."""
     generator = np.random.default_rng(0)
-    batches = [(generator.normal(size=(6, 4, 4, 3)).astype("float32"), np.arange(6) % 3) for _ in range(2)]
+    batches = [(generator.normal(size=(4, 4, 4, 3)).astype("float32"), np.arange(4) % 3) for _ in range(2)]
     model = supernet(method, (4, 4, 3), 3)
     saved = kp.callbacks.Checkpoint(directory, every_minutes=None, write=len)
     data = tf.data.Dataset.from_tensor_slices(tuple(batches)).batch(2)
@@ -89,7 +89,7 @@ def searched(method, directory, stop=False):
 @pytest.mark.parametrize("name", NAMES)
 def test_resumed_in_mid_epoch_to_the_bit(name, tmp_path):
     want = searched(name, tmp_path / "undisturbed")
-    with pytest.raises(kp.runs.Interrupted, match="Stopped at epoch 2, step 2"):
+    with pytest.raises(kp.runs.Interrupted, match="Stopped at epoch 2, step 1"):
         searched(name, tmp_path / "killed", stop=True)
     got = searched(name, tmp_path / "killed")
     assert want.keys() == got.keys() and want["progress"] == pytest.approx(2 / 3)
