@@ -1,6 +1,10 @@
 """Nodes that call functions."""
 
+import weakref
+
 import tensorflow as tf
+
+_STATEFUL = weakref.WeakKeyDictionary()  # function -> whether an operation in it is
 
 
 def call(function, tensors, config=b""):
@@ -23,6 +27,7 @@ def call(function, tensors, config=b""):
         "config_proto": value(s=config),
         "_disable_call_shape_inference": value(b=True),
     }
-    stateful = any(operation.op_def.is_stateful for operation in function.graph.get_operations())
-    kind = "StatefulPartitionedCall" if stateful else "PartitionedCall"
+    if function not in _STATEFUL:
+        _STATEFUL[function] = any(operation.op_def.is_stateful for operation in function.graph.get_operations())
+    kind = "StatefulPartitionedCall" if _STATEFUL[function] else "PartitionedCall"
     return list(graph.create_op(kind, list(tensors), types[1], attrs=attributes).outputs)

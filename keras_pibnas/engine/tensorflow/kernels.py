@@ -81,15 +81,36 @@ def multiplies_bfloat16():
 
 def constant(make, *arguments, dtype=None):
     """The array make(*arguments) as a tensor; in a graph of TensorFlow, one tensor for all that ask for it."""
+    return _once((make, arguments, dtype), lambda: keras.ops.convert_to_tensor(make(*arguments), dtype))
+
+
+def measured(compute, *arguments):
+    """compute(*arguments), which reads nothing but shapes; in a graph, one tensor for all that ask for it."""
+    named = (argument.ref() if isinstance(argument, tf.Tensor) else argument for argument in arguments)
+    return _once((compute, *named), lambda: compute(*arguments))
+
+
+def _once(key, compute):
     graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
     if graph is None or replica_count() > 1:
-        return keras.ops.convert_to_tensor(make(*arguments), dtype)
-    if not hasattr(graph, "keras_pibnas_constants"):
-        graph.keras_pibnas_constants = {}
-    held, key = graph.keras_pibnas_constants, (make, arguments, dtype)
-    if key not in held:
-        held[key] = tf.constant(make(*arguments), dtype)
-    return held[key]
+        return compute()
+    if not hasattr(graph, "keras_pibnas_known"):
+        graph.keras_pibnas_known = {}
+    if key not in graph.keras_pibnas_known:
+        graph.keras_pibnas_known[key] = compute()
+    return graph.keras_pibnas_known[key]
+
+
+def _integers(*values):
+    return constant(np.array, values, dtype="int32")
+
+
+def _shape(x):
+    return measured(tf.shape, x)
+
+
+def _sum(x, *axes):
+    return tf.raw_ops.Sum(input=x, axis=_integers(*axes))
 
 
 def split(x, parts):
@@ -122,7 +143,11 @@ def _cut(g, widths):
 
 
 def _last(x):
-    return constant(int, len(x.shape) - 1, dtype="int32")
+    return _integer(len(x.shape) - 1)
+
+
+def _integer(value):
+    return constant(int, value, dtype="int32")
 
 
 def max_pool(x):
@@ -211,7 +236,11 @@ def _closed(forward, transpose, correlate, back_is_convolution=False):
 
 
 def _summand(y, kernel):
-    return tf.nn.bias_add(y, tf.zeros_like(kernel[0, 0, 0]))
+    return tf.nn.bias_add(y, measured(_no_bias, kernel))
+
+
+def _no_bias(kernel):
+    return tf.zeros([_channels(kernel)], kernel.dtype)
 
 
 def depthwise(x, kernel, strides, dilation):
@@ -231,8 +260,8 @@ def _depthwise(size, strides, dilation, height, width):
 
     def transpose(g, kernel):
         if strides == 1:
-            return forward(g, tf.reverse(kernel, (0, 1)))
-        sizes = tf.shape(g) * (1, 2, 2, 1) + (0, 2 * edge - _odd(height), 2 * edge - _odd(width), 0)
+            return forward(g, tf.raw_ops.ReverseV2(tensor=kernel, axis=_integers(0, 1)))
+        sizes = _shape(g) * (1, 2, 2, 1) + (0, 2 * edge - _odd(height), 2 * edge - _odd(width), 0)
         padded = tf.raw_ops.Conv2DBackpropInput(
             input_sizes=sizes, filter=kernel, out_backprop=g, strides=(1, 2, 2, 1), padding="VALID",
             dilations=(1, dilation, dilation, 1),
@@ -252,7 +281,12 @@ def _odd(side):
 
 
 def _channels(x):
-    return tf.shape(x)[-1] if x.shape[-1] is None else x.shape[-1]
+    return measured(_last_size, x) if x.shape[-1] is None else x.shape[-1]
+
+
+def _last_size(x):
+    last = len(x.shape) - 1
+    return tf.strided_slice(_shape(x), _integers(last), _integers(last + 1), _integers(1), shrink_axis_mask=1)
 
 
 def _pad(x, edge):
@@ -262,11 +296,15 @@ def _pad(x, edge):
 def _filter_gradient(x, g, size, channels, strides=1, padding="SAME"):
     return tf.raw_ops.Conv2DBackpropFilter(
         input=x,
-        filter_sizes=(*size, 1, channels),
+        filter_sizes=measured(_filter_sizes, size, channels),
         out_backprop=g,
         strides=(1, strides, strides, 1),
         padding=padding,
     )
+
+
+def _filter_sizes(size, channels):
+    return tf.stack((*map(_integer, size), _integer(1), channels))
 
 
 def _filters(x, g, size, dilation):
@@ -277,7 +315,12 @@ def _filters(x, g, size, dilation):
     for step in range(1, size // 2 + 1):
         before, centre, after = _three_columns(x, g, rows, step * dilation, channels)
         left, right = [before, *left], [*right, after]
-    return tf.concat([*left, centre, *right], 1)[::dilation]
+    columns = _beside_each_other([*left, centre, *right])
+    return columns[::dilation] if dilation > 1 else columns
+
+
+def _beside_each_other(columns):
+    return tf.raw_ops.ConcatV2(values=columns, axis=_integer(1)) if len(columns) > 1 else columns[0]
 
 
 def _three_columns(x, g, rows, offset, channels):
@@ -286,27 +329,54 @@ def _three_columns(x, g, rows, offset, channels):
     Where `offset` pixels of a row stand side by side as channels, the columns are neighbours; that is only another
     shape for the same numbers.
     """
-    x, g = _side_by_side(x, offset), _side_by_side(g, offset)
-    both = _narrow(x, g, (rows, 3), offset * channels)
-    both = both if offset == 1 else tf.reduce_sum(tf.reshape(both, (rows, 3, 1, offset, -1)), 3)
-    return tf.split(both, 3, 1)
+    if offset == 1:
+        both = _narrow(x, g, (rows, 3), channels)
+    else:
+        x, g = _side_by_side(x, offset), _side_by_side(g, offset)
+        both = _narrow(x, g, (rows, 3), measured(tf.multiply, channels, offset))
+        both = _sum(tf.reshape(both, _integers(rows, 3, 1, offset, -1)), 3)
+    return tf.raw_ops.Split(axis=_integer(1), value=both, num_split=3)
 
 
 def _side_by_side(x, count):
     """(B, H, W, C) -> (B, H, W / count, count * C); W is made a multiple by columns of zeros."""
     width = x.shape[2]
     if (width or MULTIPLE) % count:
-        missing = -(width or tf.shape(x)[2]) % count
-        x = tf.pad(x, ((0, 0), (0, 0), (0, missing), (0, 0)))
-    return tf.reshape(x, tf.shape(x) // (1, 1, count, 1) * (1, 1, 1, count))
+        x = _extended(x, 2, -width % count if width else measured(_missing_columns, x, count))
+    return tf.reshape(x, measured(_shape_side_by_side, x, count))
+
+
+def _shape_side_by_side(x, count):
+    return _shape(x) // _integers(1, 1, count, 1) * _integers(1, 1, 1, count)
+
+
+def _missing_columns(x, count):
+    return -_shape(x)[2] % count
+
+
+def _missing_rows(x, height):
+    return tf.maximum(height - _shape(x)[1], 0)
+
+
+def _extended(x, axis, missing):
+    """x with so many rows (axis 1) or columns (axis 2) of zeros after its own."""
+    if isinstance(missing, int):
+        return tf.pad(x, constant(_paddings, axis, missing, dtype="int32"))
+    return tf.pad(x, measured(tf.multiply, constant(_paddings, axis, 1, dtype="int32"), missing))
+
+
+def _paddings(axis, missing):
+    paddings = np.zeros((4, 2), int)
+    paddings[axis, 1] = missing
+    return paddings
 
 
 def _narrow(x, g, size, channels):
     """Filter gradient at stride 1 for at most 3 columns; where the kernel is higher than the image, oneDNN needs ten
     times as long, unless the image gets more rows, which are zero."""
     if size[0] > (x.shape[1] or LEAST):
-        missing = size[0] - x.shape[1] if x.shape[1] else tf.maximum(size[0] - tf.shape(x)[1], 0)
-        x, g = (tf.pad(t, ((0, 0), (0, missing), (0, 0), (0, 0))) for t in (x, g))  # no row missing: takes no time
+        missing = size[0] - x.shape[1] if x.shape[1] else measured(_missing_rows, x, size[0])
+        x, g = (_extended(t, 1, missing) for t in (x, g))  # no row missing: takes no time
     return _filter_gradient(x, g, size, channels)
 
 
@@ -321,7 +391,7 @@ def _filters_in_blocks(x, g, size, odd):
         unread = size + 1 - odd - start - columns
         part = x[:, :, start : -unread or None]
         blocks.append(_filter_gradient(part, g, (size, columns), channels, 2, "VALID"))
-    return tf.concat(blocks, 1) if len(blocks) > 1 else blocks[0]
+    return _beside_each_other(blocks)
 
 
 def pointwise(x, kernel):
@@ -329,7 +399,7 @@ def pointwise(x, kernel):
     same = {"strides": (1, 1, 1, 1), "padding": "VALID"}
     if not is_for_jvp():  # TensorFlow's own gradients will do
         return tf.nn.conv2d(x, kernel, **same)
-    images, kernels = tf.shape(x), tf.shape(kernel)
+    images, kernels = _shape(x), _shape(kernel)
 
     def transpose(g, kernel):
         return tf.raw_ops.Conv2DBackpropInput(input_sizes=here(images), filter=kernel, out_backprop=g, **same)
@@ -346,12 +416,12 @@ def gelu_pointwise(u, kernel):
 
     def transpose(g, u, kernel):
         return tf.raw_ops.Conv2DBackpropInput(
-            input_sizes=tf.shape(u), filter=kernel, out_backprop=g, strides=(1, 1, 1, 1), padding="VALID"
+            input_sizes=_shape(u), filter=kernel, out_backprop=g, strides=(1, 1, 1, 1), padding="VALID"
         )
 
     def filters(x, g, kernel):
         return tf.raw_ops.Conv2DBackpropFilter(
-            input=x, filter_sizes=tf.shape(kernel), out_backprop=g, strides=(1, 1, 1, 1), padding="VALID"
+            input=x, filter_sizes=_shape(kernel), out_backprop=g, strides=(1, 1, 1, 1), padding="VALID"
         )
 
     def value(u):
@@ -443,13 +513,13 @@ def add_n(tensors):
 
 def scaled(x, scale):
     """x * scale as a depthwise 1x1 convolution, into which a following bias can be fused."""
-    return pointwise(x, tf.reshape(scale, (1, 1, 1, -1)))
+    return pointwise(x, tf.reshape(scale, _integers(1, 1, 1, -1)))
 
 
 def mean(x):
     """The mean over all pixels, (1, 1, 1, C). One axis after the other: ten times as exact as in one go, and faster."""
     for axis in (1, 2, 0):
-        x = tf.reduce_mean(x, axis, keepdims=True)
+        x = tf.raw_ops.Mean(input=x, axis=_integer(axis), keep_dims=True)
     return x
 
 
@@ -472,8 +542,8 @@ def batch_norm(x, scale, offset, moving_mean, moving_variance, momentum, epsilon
     def normalize(x, scale, offset):
         values = _values_a_channel(x, scale)
         # The norms of columns take one pass, where a square and its mean take two.
-        norms = tf.raw_ops.EuclideanNorm(input=x, axis=1)
-        variance = tf.reduce_sum(tf.square(norms), (0, 1)) / values
+        norms = tf.raw_ops.EuclideanNorm(input=x, axis=_integer(1))
+        variance = _sum(tf.square(norms), 0, 1) / values
         y = tf.nn.bias_add(_over_deviation(x, scale, variance, epsilon), offset)
         unbiased = variance * (values / tf.maximum(values - 1.0, 1.0))
         moved[:] = [momentum * moving_mean, moving_variance + (1.0 - momentum) * (unbiased - moving_variance)]
@@ -513,8 +583,7 @@ def _batch_norm_gradients(epsilon, variance):
 
     def sums(g, x):
         """The sums of g n and of g, (C,)."""
-        gn = tf.reshape(_filter_gradient(x, g, (1, 1), tf.size(variance)), (-1,))
-        return gn * once(inverse), tf.reduce_sum(tf.reduce_sum(g, 1), (0, 1))
+        return _products(x, g, variance) * once(inverse), _sum(_sum(g, 1), 0, 1)
 
     def factors(x, scale):
         """scale / s, that over the number of values a channel, and that over -s."""
@@ -548,7 +617,7 @@ def _batch_norm_gradients(epsilon, variance):
         count = _values_a_channel(u, scale)
         slope = once(inverse)
         un, u_mean, gn, g_mean = (value / count for value in (*once(sums, u, x), *map(here, sums_of_g)))
-        ug = tf.reshape(_filter_gradient(u, g, (1, 1), tf.size(scale)), (-1,)) / count - u_mean * g_mean
+        ug = _products(u, g, scale) / count - u_mean * g_mean
         factor = -scale * tf.square(slope)
         to_u, to_g = factor * gn, factor * un
         dx = _scaled(u, to_u)
@@ -558,7 +627,7 @@ def _batch_norm_gradients(epsilon, variance):
 
     @with_gradient
     def by_offset(g, x):
-        return once(sums, g, x)[1], lambda q: (tf.broadcast_to(q, tf.shape(here(g))), None)
+        return once(sums, g, x)[1], lambda q: (tf.broadcast_to(q, _shape(here(g))), None)
 
     def gradients(g, x, scale):
         return by_x(g, x, scale), by_scale(g, x, scale), by_offset(g, x)
@@ -566,8 +635,17 @@ def _batch_norm_gradients(epsilon, variance):
     return gradients
 
 
+def _products(x, g, scale):
+    """The sums of x g, (C,); scale: (C,) of any values."""
+    return tf.reshape(_filter_gradient(x, g, (1, 1), measured(tf.size, scale)), _integers(-1))
+
+
 def _values_a_channel(x, scale):
-    return tf.cast(tf.size(x) // tf.size(scale), x.dtype)
+    return measured(_share, x, scale)
+
+
+def _share(x, scale):
+    return tf.cast(measured(tf.size, x) // measured(tf.size, scale), x.dtype)
 
 
 def _over_deviation(x, scale, variance, epsilon):
