@@ -44,19 +44,34 @@ def run(words, log, stamp, given, root, cwd, threads, node):
     env = os.environ | {"TF_NUM_INTRAOP_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
     if os.path.isdir(root):
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (root, env.get("PYTHONPATH"))))
-    with open(log, "wb") as output:
-        output.write(f"On {socket.gethostname()}, node {node} of the cluster\n".encode())
-        output.flush()
-        process = subprocess.Popen(
-            [sys.executable, *words[1:]], cwd=cwd if os.path.isdir(cwd) else log.parent, env=env,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-    try:
-        while process.poll() is None:  # a cancelled task is a KeyboardInterrupt, which does not break into a wait
+    with asked_to_end() as asked:
+        with open(log, "wb") as output:
+            output.write(f"On {socket.gethostname()}, node {node} of the cluster\n".encode())
+            output.flush()
+            process = subprocess.Popen(
+                [sys.executable, *words[1:]], cwd=cwd if os.path.isdir(cwd) else log.parent, env=env,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        while process.poll() is None and not asked:
             time.sleep(0.1)
-    finally:
         end(process)
+    if asked:
+        raise KeyboardInterrupt
     return process.returncode, b"" if shared else packed(log.parent)
+
+
+@contextlib.contextmanager
+def asked_to_end():
+    """A list that is no longer empty when the task was cancelled, which Ray does by an interruption.
+
+    That would otherwise break in anywhere, and a process that has just begun would never be ended.
+    """
+    asked = []
+    before = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def end(process):

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -84,6 +85,22 @@ def test_an_interruption_ends_what_runs_and_what_waits(machines, tmp_path):
     assert not run_side_by_side(commands, 3, print, machine=machines)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+def test_what_is_cancelled_while_it_begins_is_ended(tmp_path, monkeypatch):
+    begun, start = [], subprocess.Popen
+
+    def interrupted(*args, **kwargs):
+        begun.append(start(*args, **kwargs))
+        signal.raise_signal(signal.SIGINT)
+        return begun[0]
+
+    monkeypatch.setattr(ray_task.subprocess, "Popen", interrupted)
+    words, log = python("import time; time.sleep(600)", tmp_path / "trial" / "log.txt")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        ray_task.run(words, str(log), "a stamp", ray_task.packed(tmp_path / "trial"), "nowhere", str(tmp_path), 1, "n")
+    assert begun[0].returncode == -signal.SIGTERM and signal.getsignal(signal.SIGINT) == before
 
 
 def test_without_a_shared_disk_files_go_and_come(tmp_path):
