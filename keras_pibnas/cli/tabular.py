@@ -18,7 +18,7 @@ def build_parser():
     return parser
 
 
-TABLE_HELP = "a table that is shipped (digits, digits_without_noise), or a file that python -m benchmarks.tabular build wrote"
+TABLE_HELP = "digits or digits_without_noise, which are shipped, or a file of python -m benchmarks.tabular build"
 
 
 def main(argv=None):

@@ -10,7 +10,6 @@ from keras_pibnas import tabular
 from keras_pibnas.analysis import complexity
 from keras_pibnas.network import build_network
 
-
 CELLS = {"digits": 1225, "digits_without_noise": 648}
 # Interquartile range over cells and standard deviation over seeds, in points, as docs/science.md has them.
 SPREAD = {"digits": (25.63, 3.89), "digits_without_noise": (5.18, 2.65)}
