@@ -38,11 +38,11 @@ def main(argv=None):
 def add_settings(parser):
     parser.add_argument("--ops", nargs="+", default=list(OPS), metavar="OP", help="what an edge chooses from")
     for field in fields(Settings):
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type, default=field.default)
+        kind = field.type if isinstance(field.type, type) else str  # text or None
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
 
 
 def settings_of(args):
-    one_thread()
     return Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)}), CellSpace(args.ops)
 
 
@@ -50,6 +50,7 @@ def run_build(args):
     from benchmarks.tabular import build
 
     settings, space = settings_of(args)
+    settings.splits()  # fails before the workers do
     build.begin(args.out, settings, space, args.seeds, args.more_seeds)
     if args.take:
         print(f"{build.take(args.out, tabular.load(args.take))} trainings taken from {args.take}")
@@ -61,6 +62,7 @@ def run_build(args):
 def run_spread(args):
     from benchmarks.tabular import build
 
+    one_thread()
     build.spread(*settings_of(args), args.cells, args.seeds, lambda text: print(text, flush=True))
 
 

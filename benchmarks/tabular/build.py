@@ -68,20 +68,18 @@ def take(directory, table):
         ValueError: the table's networks were trained in another way, or would come out otherwise here.
     """
     _, settings, space = read_plan(directory)
-    ours = {
-        "settings": asdict(settings), "reduce": [list(pair) for pair in space.reduce], "processor": processor(),
-        "versions": versions(),
-    }  # fmt: skip
-    if differing := [name for name, value in ours.items() if table.about[name] != value]:
+    ours = {"settings": settings, "reduce": space.reduce, "processor": processor(), "versions": versions()}
+    known = table.about | {"settings": table.settings, "reduce": table.space.reduce}
+    if differing := [name for name, value in ours.items() if known[name] != value]:
         raise ValueError(f"The table to take trainings from has other {', '.join(differing)} than this one and machine")
     seconds = round(table.about["seconds"] / int((table.test >= 0).sum()), 3)
     rows = []
-    for known, pairs in enumerate(table.space.cells):
+    for number, pairs in enumerate(table.space.cells):
         if pairs not in space.cells:
             continue
         cell = space.cells.index(pairs)
-        for seed in np.flatnonzero(table.test[known] >= 0):
-            correct = {n: round(getattr(table, n)[known, seed] * table.about["images"][n]) for n in ("valid", "test")}
+        for seed in np.flatnonzero(table.test[number] >= 0):
+            correct = {n: round(getattr(table, n)[number, seed] * table.about["images"][n]) for n in ("valid", "test")}
             rows.append({"cell": cell, "seed": int(seed), **correct, "seconds": seconds})
     Path(directory, "shard_taken.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return len(rows)

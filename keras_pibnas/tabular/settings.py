@@ -15,7 +15,7 @@ class Settings:
     """All that a network's accuracy in a table depends on, besides its cell and its seed.
 
     Args:
-        dataset, side: as `data.load` takes them.
+        dataset, side, data_dir, resize: as `data.load` takes them.
         train_images, valid_images: number of images, stratified, of the data set's training split; what is left of it
             joins the test images.
         split_seed: which images.
@@ -45,6 +45,8 @@ class Settings:
     momentum: float = 0.9
     l2: float = 3e-4
     clipnorm: float = 5.0
+    data_dir: str | None = None
+    resize: str | None = None
 
     def __post_init__(self):
         for name in ("train_images", "valid_images", "batch_size", "epochs"):
@@ -72,7 +74,7 @@ class Settings:
         Raises:
             ValueError: the data set is not there, or has too few images.
         """
-        whole = load(self.dataset, self.side)
+        whole = load(self.dataset, self.side, self.data_dir, self.resize)
         images, labels = whole.arrays["train"]
         wanted = self.train_images + self.valid_images
         if wanted > len(labels):

@@ -1,5 +1,6 @@
 """The builder of tables: what is done, what is left, what is written."""
 
+import argparse
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.tabular import build
+from benchmarks.tabular.__main__ import add_settings, main, settings_of
 from keras_pibnas import tabular
 from keras_pibnas.tabular import CellSpace, Settings
 
@@ -85,6 +87,23 @@ def test_trainings_are_taken_from_a_table_of_fewer_ops(tmp_path):
     }
     assert all(line["seconds"] == 1.6 for line in build.lines(tmp_path).values())
     assert len(build.left(tmp_path)) == 2 * len(space) - 5
+
+
+def test_images_of_other_proportions(tmp_path, capsys):
+    """Other data are one flag; what is wrong with them is said before any worker begins."""
+    labels = np.arange(60) % 3
+    np.savez(tmp_path / "data.npz", x=np.full((60, 12, 8), 255, "uint8"), y=labels)
+    words = [f"--dataset={tmp_path / 'data.npz'}", "--side=8", "--train-images=20", "--valid-images=10"]
+    with pytest.raises(SystemExit, match="2"):
+        main(["build", *words, "--batch-size=10", f"--out={tmp_path / 'table'}"])
+    assert "other proportions need resize='crop'" in capsys.readouterr().err
+    assert not (tmp_path / "table").exists()
+    parser = argparse.ArgumentParser()
+    add_settings(parser)
+    settings, _ = settings_of(parser.parse_args([*words, "--batch-size=10", "--resize=pad"]))
+    splits = settings.splits()
+    assert {name: len(y) for name, (_, y) in splits.arrays.items()} == {"train": 20, "valid": 10, "test": 30}
+    assert not splits.arrays["train"][0][:, :, 0].any()  # 12x8 into 8x8: columns of zeros at both sides
 
 
 @pytest.mark.slow
