@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from benchmarks import harness, methods
+import keras_pibnas as kp
+from benchmarks import harness, jobs_ours, methods
 from tests.benchmarks.fake_worker import fake_worker
 
 
@@ -33,6 +34,18 @@ def test_methods_without_second_order_are_left_out():
 def test_partial_channels_get_channels_that_they_divide():
     """drnas computes a sixth, pc_darts a quarter; channels are divisible by twice that number."""
     assert [methods.channels_for(name, 8) for name in ("darts", "pc_darts", "drnas")] == [8, 8, 12]
+
+
+@pytest.mark.parametrize("name", ["darts", "pc_darts", "drnas"])
+def test_the_steps_that_are_measured_move_the_alphas(name, monkeypatch):
+    """The first epochs of some methods leave the alphas alone; they cost less, and are not what is asked for."""
+    made = []
+    monkeypatch.setattr(jobs_ours, "fit", lambda supernet, batches, gate: made.append(supernet))
+    config = {"space": "s4", "side": 8, "channels": methods.channels_for(name, 4), "layers": 2, "nodes": 1, "order": 2}
+    jobs_ours.search(config | {"hvp": "exact", "method": name}, ((), ()), None)
+    (supernet,) = made
+    assert supernet.method.rest == 0.0 and (kp.methods.get(name).rest > 0.0) == (name != "darts")
+    assert supernet.method.relaxation == kp.methods.get(name).relaxation
 
 
 @pytest.mark.slow
