@@ -27,7 +27,7 @@ def table_plot(macs: np.ndarray, accuracies: np.ndarray, path: str | Path) -> Pa
     right.hist(percent, bins=30, orientation="horizontal", color=style.SERIES[0], alpha=0.7)
     style.tidy(left, "MACs of an image (thousands)", "test accuracy (%)")
     style.tidy(right, "cells")
-    left.legend(frameon=False, fontsize=9, loc="lower right")
+    left.legend(frameon=False, fontsize=9, loc="best")
     return style.save(figure, path)
 
 
